@@ -1,0 +1,217 @@
+"""Licet for any ASGI application.
+
+    application = LicenseMiddleware(application, issuer="…", audience="…")
+
+Entitlements are at `scope["state"]["entitlements"]`, which Starlette calls
+`request.state.entitlements`, and from `licet.current_entitlements()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, TypeAlias
+
+from licet.core import context
+from licet.core.caching import licensed_headers
+from licet.core.entitlements import Entitlements
+from licet.core.errors import LicenseError
+from licet.core.flow import arun
+from licet.core.gate import gate_for
+from licet.core.problem import Problem, problem
+from licet.core.settings import Settings
+from licet.core.spellings import from_options
+
+__all__ = ["AsgiFacts", "LicenseMiddleware"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: The close code of a websocket that policy refuses (RFC 6455, section 7.4.1).
+POLICY_VIOLATION = 1008
+
+
+class AsgiFacts:
+    """The facts of an ASGI `http` or `websocket` scope."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    @property
+    def method(self) -> str:
+        """The request method; a websocket opens with GET."""
+        return str(self.scope.get("method", "GET"))
+
+    @property
+    def query_string(self) -> str:
+        """The query string."""
+        query: bytes = self.scope.get("query_string", b"")
+        return query.decode("latin-1")
+
+    @property
+    def is_handshake(self) -> bool:
+        """Whether this opens a websocket."""
+        return bool(self.scope["type"] == "websocket")
+
+    def fields(self, name: str) -> Sequence[str]:
+        """Return the value of each line of the header field `name`."""
+        wanted = name.encode("latin-1")
+        return [value.decode("latin-1") for key, value in self.scope["headers"] if key == wanted]
+
+    def origin(self) -> str | None:
+        """Return scheme and host as the server and the `Host` field have them."""
+        hosts = self.fields("host")
+        if len(hosts) != 1:
+            return None
+        scheme = {"ws": "http", "wss": "https"}.get(scheme := self.scope["scheme"], scheme)
+        return f"{scheme}://{hosts[0]}".lower()
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path of a request relative to the application's `root_path`."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :] or "/"
+    return path
+
+
+class LicenseMiddleware:
+    """Lets a request through to `app` only with a license that holds.
+
+    Args:
+        app: the ASGI application behind it.
+        settings: what counts as a valid license.
+        options: the fields of `Settings`, instead of `settings`.
+
+    Raises:
+        ConfigError: settings that cannot work.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings | None = None, **options: Any) -> None:
+        self.app = app
+        self.settings = from_options(settings, options)
+        self.gate = gate_for(self.settings)
+        sources = self.gate.sources
+        # Fields of which exactly one may be there for the short way; cookies and queries are
+        # read on the long one.
+        self._fields = {name.encode(): name for name in sources.headers}
+        if sources.cookies:
+            self._fields[b"cookie"] = "cookie"
+        self._queries = bool(sources.queries)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one connection, and serve it or refuse it."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            self.gate.warm()
+            await self.app(scope, receive, send)
+            return
+        if kind not in ("http", "websocket"):
+            raise RuntimeError(f"Licet cannot tell what a scope of type {kind!r} is")
+        try:
+            entitlements = self._recall(scope)
+            if entitlements is None:
+                entitlements = await arun(self.gate.decide(AsgiFacts(scope)))
+        except Exception as error:
+            await self.respond(self.gate.as_refusal(error), scope, receive, send)
+            return
+        state = {**scope.get("state", ()), "entitlements": entitlements}
+        scope = {**scope, "state": state}
+        if kind == "http" and (additions := licensed_headers(entitlements.source)):
+            send = _with_headers(send, additions)
+        before = context.current.get()
+        context.current.set(entitlements)
+        try:
+            await self.app(scope, receive, send)
+        except LicenseError as error:
+            await self._respond_late(error, scope, receive, send)
+        finally:
+            context.current.set(before)
+            entitlements.release()
+
+    def _recall(self, scope: Scope) -> Entitlements | None:
+        """Answer from memory where the request is of the plain kind: one field, one token."""
+        gate = self.gate
+        if gate.exempt_paths and route_path(scope) in gate.exempt_paths:
+            return gate.peek(AsgiFacts(scope))
+        if gate.installation is not None:
+            grant = gate.installation.recall()
+            return None if grant is None else gate.admit(grant, gate.installation.kept)
+        if self._queries and scope.get("query_string"):
+            return None
+        fields = self._fields
+        field = credential = b""
+        for name, value in scope["headers"]:
+            if name in fields:
+                if field:
+                    return None
+                field, credential = name, value
+        if field == b"authorization":
+            if credential[:7].lower() != b"bearer ":
+                return None
+            credential = credential[7:]
+        elif field == b"cookie":
+            return None
+        grant = gate.recall(credential)
+        return None if grant is None else gate.admit(grant, credential, self._fields[field])
+
+    # -- refusals --------------------------------------------------------------------------------
+
+    async def respond(
+        self, error: LicenseError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a refusal before the application was called."""
+        if scope["type"] == "http":
+            await _send_problem(self.problem(error, scope), "http.response", send)
+        elif "websocket.http.response" in (scope.get("extensions") or ()):
+            await _send_problem(self.problem(error, scope), "websocket.http.response", send)
+        else:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
+
+    def problem(self, error: LicenseError, scope: Scope) -> Problem:
+        """Return the answer to `error`."""
+        return problem(error, self.settings)
+
+    async def _respond_late(
+        self, error: LicenseError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a refusal that the application raised, unless its response has started.
+
+        Whether it has is the server's to say, by refusing a second start: wrapping `send` to
+        watch for it would cost every licensed request.
+        """
+        try:
+            await self.respond(error, scope, receive, send)
+        except Exception:
+            if scope["type"] == "http":
+                raise error from None
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
+
+
+async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    await send({"type": f"{prefix}.start", "status": answer.status, "headers": headers})
+    await send({"type": f"{prefix}.body", "body": answer.body})
+
+
+def _with_headers(send: Send, additions: tuple[tuple[str, str], ...]) -> Send:
+    """Return a `send` that adds header fields to the start of the response."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            present = {name.lower() for name, _ in headers}
+            headers += [
+                (name.lower().encode(), value.encode())
+                for name, value in additions
+                if name == "Vary" or name.lower().encode() not in present
+            ]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sending

@@ -1,0 +1,1 @@
+"""The core: everything Licet decides, with no knowledge of any web framework."""

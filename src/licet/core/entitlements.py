@@ -1,0 +1,212 @@
+"""Entitlements: what this request may do, as the view sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseExpired, LicenseRequired
+from licet.core.grants import Grant
+from licet.core.lifecycle import Status
+from licet.core.terms import UNLIMITED, Terms
+from licet.core.token import base64url, strictjson
+from licet.core.token.claims import Claims
+
+__all__ = ["UNLIMITED", "Entitlements", "Status"]
+
+
+class Entitlements:
+    """A read-only view over one license, made for one request.
+
+    Args:
+        grant: the verified license.
+        wall: returns the time, seconds since the epoch; the view follows the clock.
+        credential: the license token of this request, until `release`.
+        source: where that token came from, for the caches between.
+        error: what made it unlicensed, if it is.
+    """
+
+    __slots__ = ("_claims", "_credential", "_error", "_grant", "_source", "_wall")
+
+    def __init__(
+        self,
+        grant: Grant,
+        wall: Callable[[], float],
+        credential: bytes | None = None,
+        source: str = "",
+        error: LicenseError | None = None,
+    ) -> None:
+        self._grant = grant
+        self._wall = wall
+        self._credential = credential
+        self._source = source
+        self._error = error
+        self._claims: Mapping[str, object] | None = None
+
+    @classmethod
+    def unlicensed(cls, error: LicenseError | None = None) -> Entitlements:
+        """Return what a request without a license may do: nothing."""
+        return cls(_NOTHING, _never, error=error)
+
+    @property
+    def license_id(self) -> str:
+        """The license's id (`sub`); empty where there is no license."""
+        return self._grant.license_id
+
+    @property
+    def customer(self) -> str | None:
+        """Who holds the license, in words for people."""
+        return self._grant.customer
+
+    @property
+    def plan(self) -> str | None:
+        """The plan's name, for people; decide by features."""
+        return self._grant.terms.plan
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The features the license names."""
+        return self._grant.terms.features
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """The limits the license names; `UNLIMITED` where it says so."""
+        return self._grant.terms.limits
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes the license names."""
+        return self._grant.terms.scopes
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles the license names."""
+        return self._grant.terms.roles
+
+    @property
+    def status(self) -> Status:
+        """Where the license stands now."""
+        return Status.ACTIVE if self._wall() < self._grant.ends_at else Status.UNLICENSED
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """When the license was issued, UTC."""
+        return _utc(self._grant.issued_at) if self._grant is not _NOTHING else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the license ends, UTC."""
+        return _utc(self._grant.expires_at) if self._grant is not _NOTHING else None
+
+    @property
+    def grace_until(self) -> datetime | None:
+        """When the grace after the license's end is over, UTC; None without grace."""
+        return None
+
+    @property
+    def verified_by(self) -> Literal["local", "online"]:
+        """Who vouched for the license: its signature here, or the license server."""
+        return self._grant.verified_by
+
+    @property
+    def source(self) -> str:
+        """The entry of `sources` the license came from; empty for an installation license."""
+        return self._source
+
+    @property
+    def claims(self) -> Mapping[str, object]:
+        """All claims of the license, read-only, parsed on first use.
+
+        Raises:
+            RuntimeError: first used after the request ended.
+        """
+        if self._claims is None:
+            if self._grant is _NOTHING:
+                return _EMPTY
+            if self._credential is None:
+                raise RuntimeError(
+                    "the claims of a license can be read only while its request lasts: "
+                    "read them earlier, or keep what you need of them"
+                )
+            payload = base64url.decode(self._credential.split(b".")[1])
+            self._claims = _frozen(strictjson.loads(payload))
+        return self._claims
+
+    def __bool__(self) -> bool:
+        return self.status is not Status.UNLICENSED
+
+    def allows(self, feature: str) -> bool:
+        """Whether the license holds now and names `feature`."""
+        return feature in self._grant.terms.features and self._wall() < self._grant.ends_at
+
+    def limit(self, name: str) -> int:
+        """Return the limit called `name`, 0 where the license does not name it."""
+        return self._grant.terms.limits.get(name, 0)
+
+    def require(self, *features: str) -> None:
+        """Demand that the license holds now and names all `features`.
+
+        Raises:
+            LicenseError: the license does not hold: what made it so.
+            FeatureNotLicensed: it does not name them all.
+        """
+        self.require_license()
+        if not self._grant.terms.features.issuperset(features):
+            raise FeatureNotLicensed(members={"required": list(features), "plan": self.plan})
+
+    def require_license(self) -> None:
+        """Demand that the license holds now.
+
+        Raises:
+            LicenseError: what made it not hold.
+        """
+        if self._wall() >= self._grant.ends_at:
+            if self._grant is not _NOTHING:
+                raise LicenseExpired("expired")
+            # A new one of the same kind: one exception raised in two threads mixes their traces.
+            raise LicenseRequired() if self._error is None else self._error.again()
+
+    def release(self) -> None:
+        """Let go of the credential: the request is over."""
+        self._credential = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Entitlements {self.license_id!r} {self.status.name} plan={self.plan!r}"
+            f" features={sorted(self.features)!r}>"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("entitlements belong to one request and cannot be pickled")
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return value
+
+
+def _never() -> float:
+    return float("inf")
+
+
+_EMPTY: Mapping[str, object] = MappingProxyType({})
+#: The grant of no license: its end lies before every moment.
+_NOTHING = Grant(
+    Claims("", "", None, 0.0, 0.0, 0.0, _EMPTY),
+    Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
+    leeway=0.0,
+    since=0.0,
+    until=0.0,
+    keys=None,
+    thumbprint="",
+    generation=0,
+)

@@ -1,0 +1,116 @@
+"""Grants: licenses whose verification held, remembered by the digest of their credential.
+
+Only what was verified enters, so strangers cannot fill the cache; and it is keyed by SHA-256 of
+the credential, so that no bearer secret stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from licet.core.terms import Terms
+from licet.core.token.claims import Claims
+
+if TYPE_CHECKING:
+    from licet.core.keys.keystore import KeyStore
+
+
+class Grant:
+    """One verified license.
+
+    Attributes:
+        terms: what it says may be used, shared by all licenses that say the same.
+        issuer: its `iss`.
+        license_id: its `sub`.
+        customer: text for people.
+        issued_at: `iat`, seconds since the epoch.
+        expires_at: `exp`, seconds since the epoch.
+        ends_at: from this second on it is refused: `exp` and the leeway.
+        since: the verdict holds from this second on; a clock set back has to ask again.
+        until: the verdict holds until this second; then it is verified anew.
+        keys: where the key that signed it comes from.
+        thumbprint: of that key (RFC 7638).
+        generation: of the key set in which that key was last seen.
+        verified_by: who vouched.
+    """
+
+    __slots__ = (
+        "customer",
+        "ends_at",
+        "expires_at",
+        "generation",
+        "issued_at",
+        "issuer",
+        "keys",
+        "license_id",
+        "since",
+        "terms",
+        "thumbprint",
+        "until",
+        "verified_by",
+    )
+
+    def __init__(
+        self,
+        claims: Claims,
+        terms: Terms,
+        *,
+        leeway: float,
+        since: float,
+        until: float,
+        keys: KeyStore | None,
+        thumbprint: str,
+        generation: int,
+        verified_by: Literal["local", "online"] = "local",
+    ) -> None:
+        self.terms = terms
+        self.issuer = claims.issuer
+        self.license_id = claims.license_id
+        self.customer = claims.customer
+        self.issued_at = claims.issued_at
+        self.expires_at = claims.expires_at
+        self.ends_at = claims.expires_at + leeway
+        self.since = since
+        self.until = min(until, self.ends_at)
+        self.keys = keys
+        self.thumbprint = thumbprint
+        self.generation = generation
+        self.verified_by: Literal["local", "online"] = verified_by
+
+
+class GrantCache:
+    """Grants by the digest of their credential; the oldest gives way when it is full.
+
+    Readers take no lock. Insertion and eviction are of constant price, whatever the size.
+
+    Args:
+        capacity: how many are kept; 0 keeps none.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._lock = Lock()
+        # Not a plain dict: finding its oldest key walks over all that were deleted before it.
+        self._grants: OrderedDict[bytes, Grant] = OrderedDict()
+        #: `get(digest)`, bound once: this is the hot path.
+        self.get = self._grants.get
+
+    def __len__(self) -> int:
+        return len(self._grants)
+
+    def put(self, digest: bytes, grant: Grant) -> None:
+        """Keep `grant` under `digest`, in place of an older one."""
+        if not self._capacity:
+            return
+        with self._lock:
+            self._grants.pop(digest, None)
+            self._grants[digest] = grant
+            if len(self._grants) > self._capacity:
+                self._grants.popitem(last=False)
+
+    def discard(self, digest: bytes) -> None:
+        """Forget what is kept under `digest`."""
+        with self._lock:
+            self._grants.pop(digest, None)

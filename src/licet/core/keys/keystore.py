@@ -1,0 +1,231 @@
+"""The public keys of one issuer, kept fresh, whatever the issuer does.
+
+Decides whether a key is in the set, is not, or cannot be told at the moment. Trusted is the set
+that the issuer's host serves over TLS; keys that came with the installation serve until that has
+been seen once, and never again after. A withdrawn key is gone with the first answer without it.
+"""
+
+from __future__ import annotations
+
+import random as chance
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Literal
+
+from cachetools import TTLCache
+
+from licet.core.clock import Clock
+from licet.core.documents.flight import Flight
+from licet.core.documents.health import Health as Health  # what `health()` returns
+from licet.core.documents.health import Trouble
+from licet.core.documents.remote import RemoteDocument
+from licet.core.documents.schedule import Need, Schedule, Unavailable
+from licet.core.errors import KeysUnavailable, LicenseInvalid
+from licet.core.events.bus import EventBus
+from licet.core.events.event import Event
+from licet.core.events.log import escape
+from licet.core.flow import Flow
+from licet.core.keys.jwk import KeySet, Rejected, VerifyKey, read_jwks
+from licet.core.token import strictjson
+from licet.core.transport import Response, Transport
+
+CONTENT_TYPES = ("application/jwk-set+json", "application/json")
+MAX_BYTES, MAX_MEMBERS = 256 * 1024, 5_000
+#: Keys remembered as absent, and for how many seconds.
+ABSENT, ABSENT_FOR = 256, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeySnapshot:
+    """A key set as it was at one moment; never changed, only replaced.
+
+    Args:
+        keys: what may verify, by `(kid, alg)`.
+        thumbprints: of all these keys (RFC 7638).
+        generation: grows when, and only when, the set of thumbprints changes.
+        etag: what the answer called this version of the set.
+        source: `remote`, or `floor` for the keys that came with the installation.
+        stale_until: wall time, in seconds since the epoch, from which on it serves nobody.
+        rejected: the keys in it that were not taken.
+    """
+
+    keys: Mapping[tuple[str, str], VerifyKey]
+    thumbprints: frozenset[str]
+    generation: int
+    etag: str | None
+    source: Literal["remote", "floor"]
+    stale_until: float
+    rejected: tuple[Rejected, ...]
+
+
+class KeyStore(RemoteDocument[KeySnapshot]):
+    """Finds the keys of one issuer.
+
+    Args:
+        issuer: its name, for events.
+        jwks_url: where its key set is served; None for a set that is only ever `jwks`.
+        jwks: a parsed key set to start from.
+        algorithms: the configured signature algorithms.
+        max_age: seconds, the lifetime of a set and its ceiling.
+        max_stale: seconds beyond that lifetime for which a set serves an outage.
+        cooldown: seconds after which one more fetch for an unknown key is allowed.
+        transport: fetches.
+        clock: both clocks.
+        bus: hears `keys.rotated`, `keys.refused`, `keys.stale` and `keys.unavailable`.
+        random: returns a number in [0, 1).
+
+    Raises:
+        ValueError: `jwks` is no key set or has no usable key, or neither source is given.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        jwks_url: str | None,
+        jwks: Mapping[str, Any] | None,
+        algorithms: tuple[str, ...],
+        max_age: float,
+        max_stale: float,
+        cooldown: float,
+        transport: Transport,
+        clock: Clock,
+        bus: EventBus,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        if jwks_url is None and jwks is None:
+            raise ValueError("neither an address of keys nor keys")
+        self._issuer, self._algorithms, self._bus = issuer, algorithms, bus
+        self._refused: tuple[Rejected, ...] = ()
+        self._absent: TTLCache[tuple[str, str], None] = TTLCache(
+            ABSENT, ABSENT_FOR, timer=clock.monotonic
+        )
+        super().__init__(
+            jwks_url,
+            schedule=Schedule(max_age, max_stale, cooldown, random),
+            transport=transport,
+            clock=clock,
+            content_types=CONTENT_TYPES,
+            max_bytes=MAX_BYTES,
+        )
+        if jwks is not None:
+            self._begin_with(self._snapshot(read_jwks(jwks, algorithms), None, None, "floor"))
+
+    def find(self, kid: str, alg: str) -> Flow[tuple[KeySnapshot, VerifyKey]]:
+        """Return the key that a header names, and the snapshot it stands in.
+
+        Waits only where nothing can be served, or for a key that is not in the set as long as
+        there is a budget for it. To be asked only for a token that passed every cheap check.
+
+        Raises:
+            LicenseInvalid: the issuer has no such key.
+            KeysUnavailable: it cannot be told whether it has.
+        """
+        name = (kid, alg)
+        snapshot = self._current()
+        if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
+            return snapshot, key
+        flight = self._flight_for(name)
+        begins_now = not flight.claimed
+        succeeded: bool | None = yield flight
+        snapshot = self._current()
+        if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
+            return snapshot, key
+        if not succeeded or snapshot is None:
+            health = self.health()
+            raise KeysUnavailable(
+                f"keys_unavailable:{health.error}", retry_after=max(1.0, health.retry_after)
+            )
+        if begins_now:
+            # A flight that was under way before may have left before the key was published.
+            with self._guarded:
+                self._absent[name] = None
+        raise _unknown(kid)
+
+    def _current(self) -> KeySnapshot | None:
+        """Return the snapshot if it may serve; takes no lock unless something is owed."""
+        snapshot = self.snapshot
+        if (
+            snapshot is not None
+            and self._clock.monotonic() < self.look_at
+            and self._clock.wall() < snapshot.stale_until
+        ):
+            return snapshot
+        return self.snapshot if self.look() else None
+
+    def _flight_for(self, name: tuple[str, str]) -> Flight:
+        """Return the flight to wait for; raise what is known without one."""
+        now = self._now()
+        with self._guarded:
+            need = Need.ABSENT if name in self._absent else Need.MISSING
+            answer = self._ask(now, need)
+            error = self._error
+        if isinstance(answer, Flight):
+            return answer
+        if isinstance(answer, Unavailable):
+            raise KeysUnavailable(f"keys_unavailable:{error}", retry_after=answer.retry_after)
+        raise _unknown(name[0])
+
+    def parse(self, response: Response, before: KeySnapshot | None) -> KeySnapshot:
+        """Return the key set that an answer holds."""
+        document = strictjson.loads(response.body, max_members=MAX_MEMBERS)
+        found = read_jwks(document, self._algorithms)
+        return self._snapshot(found, before, response.headers.get("etag"), "remote")
+
+    def renewed(self, value: KeySnapshot, stale_until: float) -> KeySnapshot:
+        """Return the same keys with a new end."""
+        return replace(value, stale_until=stale_until)
+
+    def replaced(self, before: KeySnapshot | None, after: KeySnapshot) -> None:
+        """Tell of keys that came and went."""
+        if before is None or before.generation == after.generation:
+            return
+        # Stale answers to "is it there?" go with the set they were true of.
+        with self._guarded:
+            self._absent.clear()
+        self._emit(
+            "keys.rotated",
+            added=_kids(after, but=before.thumbprints),
+            removed=_kids(before, but=after.thumbprints),
+        )
+
+    def troubled(self, trouble: Trouble, health: Health) -> None:
+        """Tell of keys that cannot be had, or are past their lifetime."""
+        self._emit(
+            "keys.stale" if trouble is Trouble.STALE else "keys.unavailable",
+            state=health.state.value,
+            reason=health.error,
+            age=health.age,
+            retry_after=health.retry_after,
+        )
+
+    def _snapshot(
+        self,
+        found: KeySet,
+        before: KeySnapshot | None,
+        etag: str | None,
+        source: Literal["remote", "floor"],
+    ) -> KeySnapshot:
+        if found.rejected and found.rejected != self._refused:
+            reasons = tuple(f"{rejected.kid}: {rejected.reason}" for rejected in found.rejected)
+            self._emit("keys.refused", reasons=reasons)
+        self._refused = found.rejected
+        if not found.keys:
+            raise ValueError("no usable key")
+        thumbprints = frozenset(key.thumbprint for key in found.keys.values())
+        generation = 1
+        if before is not None:
+            generation = before.generation + (thumbprints != before.thumbprints)
+        return KeySnapshot(found.keys, thumbprints, generation, etag, source, inf, found.rejected)
+
+    def _emit(self, name: Any, **data: object) -> None:
+        self._bus.emit(Event(name, {"issuer": self._issuer, **data}))
+
+
+def _kids(snapshot: KeySnapshot, *, but: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted({key.kid for key in snapshot.keys.values() if key.thumbprint not in but}))
+
+
+def _unknown(kid: str) -> LicenseInvalid:
+    return LicenseInvalid(f"unknown_kid:{escape(kid)}")

@@ -1,0 +1,91 @@
+"""A refusal as an answer: status, header fields and problem details (RFC 9457).
+
+Nothing of the request is reflected, and nothing of this side is told: no reason, no token, no
+key id, no address. Two refusals of one code are the same to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NamedTuple
+
+from licet.core.caching import vary
+from licet.core.errors import (
+    LicenseError,
+    LicenseRequired,
+    LicenseUnavailable,
+    PossessionInvalid,
+    PossessionRequired,
+)
+from licet.core.settings import Settings
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(NamedTuple):
+    """An answer, ready for any framework.
+
+    Attributes:
+        status: the HTTP status code.
+        headers: name and value of each header field; ASCII, `Content-Type` included.
+        body: the problem document.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> Problem:
+    """Return the answer to `error`.
+
+    Args:
+        error: the refusal.
+        settings: for `upgrade_url`, and for the sources that `Vary` names.
+        tell: add `X-Licet-Reason`; only for a loopback client in a framework's debug mode.
+    """
+    headers = [
+        ("Content-Type", MEDIA_TYPE),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    fields = vary(settings.sources or ())
+    if fields:
+        headers.append(("Vary", fields))
+    if error.status == 401:
+        headers.append(("WWW-Authenticate", _challenge(error)))
+    if isinstance(error, LicenseUnavailable):
+        headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
+    if tell:
+        headers.append(("X-Licet-Reason", error.reason.encode("ascii", "replace").decode()))
+    body = json.dumps(document(error, settings)).encode()
+    headers.append(("Content-Length", str(len(body))))
+    return Problem(error.status, tuple(headers), body)
+
+
+def document(error: LicenseError, settings: Settings) -> dict[str, Any]:
+    """Return the members of the problem document of `error`."""
+    members: dict[str, Any] = {
+        "type": f"urn:licet:problem:{error.code.replace('_', '-')}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        **error.members,
+    }
+    if error.status in (402, 403) and settings.upgrade_url:
+        members["upgrade_url"] = settings.upgrade_url
+    return members
+
+
+def _challenge(error: LicenseError) -> str:
+    """Return the challenge of a 401 (RFC 6750, section 3; RFC 9449, section 7.1)."""
+    if isinstance(error, PossessionRequired):
+        return 'DPoP realm="licet", algs="ES256 Ed25519"'
+    if isinstance(error, PossessionInvalid):
+        code = "invalid_dpop_proof" if error.code == "pop_invalid" else error.code
+        return f'DPoP realm="licet", error="{code}", algs="ES256 Ed25519"'
+    if isinstance(error, LicenseRequired):
+        return 'Bearer realm="licet"'
+    return 'Bearer realm="licet", error="invalid_token"'

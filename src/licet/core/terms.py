@@ -1,0 +1,160 @@
+"""Terms: what licenses of equal content share, read once and interned.
+
+Whatever narrows a license is enforced or the license is refused: a constraint claim that is not
+understood here makes the whole license invalid, because letting it pass would widen it.
+"""
+
+from __future__ import annotations
+
+import marshal
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from types import MappingProxyType
+from typing import Any
+
+from cachetools import LRUCache
+
+from licet.core.errors import LicenseInvalid
+from licet.core.token.claims import MAX_ENTRIES, optional_text
+
+#: What `limits` says where nothing is limited: comparisons with a count do the right thing.
+UNLIMITED = 2**63 - 1
+_MAX_LIMIT = 2**53
+_MAX_GRACE = 90 * 86_400
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_PERIODS = frozenset({"minute", "hour", "day", "month", "term"})
+
+#: The claims that make up terms; licenses that agree in all of them share one `Terms`.
+_TERM_CLAIMS = (
+    "plan features limits scope role roles trial grace must_understand domain domains ip_range"
+    " ip_ranges region regions time_window time_windows time_limit cnf status"
+).split()
+#: Claims that narrow a license to some requests; none of them can be judged yet.
+CONSTRAINTS = (
+    "domain domains ip_range ip_ranges region regions time_window time_windows time_limit"
+    " cnf status"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a license says may be used.
+
+    Attributes:
+        plan: text for people; never decides.
+        features: what `requires_feature` asks for.
+        limits: name to number, `UNLIMITED` where the license says so.
+        scopes: the words of `scope` (RFC 6749, section 3.3).
+        roles: what `requires_role` asks for.
+    """
+
+    plan: str | None
+    features: frozenset[str]
+    limits: Mapping[str, int]
+    scopes: frozenset[str]
+    roles: frozenset[str]
+
+
+class TermsTable:
+    """Terms by their content, for one gate. Feed it from payloads somebody vouched for only.
+
+    Args:
+        capacity: how many different ones are kept; the least recently read gives way.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._lock = Lock()
+        self._terms: LRUCache[bytes, Terms] = LRUCache(capacity)
+
+    def intern(self, payload: Mapping[str, Any]) -> Terms:
+        """Return the terms of `payload`, the same object for equal terms.
+
+        Raises:
+            LicenseInvalid: a license claim is not as the profile says, or narrows the license
+                in a way that cannot be enforced here.
+        """
+        # Version 2: later ones depend on reference counts, so equal content would differ.
+        content = marshal.dumps([payload.get(name, ...) for name in _TERM_CLAIMS], 2)
+        with self._lock:
+            terms = self._terms.get(content)
+        if terms is None:
+            terms = read_terms(payload)
+            with self._lock:
+                terms = self._terms.setdefault(content, terms)
+        return terms
+
+
+def read_terms(payload: Mapping[str, Any]) -> Terms:
+    """Read the license claims of `payload`.
+
+    Raises:
+        LicenseInvalid: one is not as the profile says, or cannot be enforced here.
+    """
+    for name in CONSTRAINTS:
+        if name in payload:
+            raise LicenseInvalid(f"constraint_not_supported:{name}")
+    if _texts(payload, "must_understand"):
+        raise LicenseInvalid("must_understand")
+    if "role" in payload and "roles" in payload:
+        raise LicenseInvalid("bad_claim:role")
+    _check_trial_and_grace(payload)
+    return Terms(
+        plan=optional_text(payload, "plan"),
+        features=_texts(payload, "features", _NAME),
+        limits=MappingProxyType(_limits(payload.get("limits", {}))),
+        scopes=frozenset((optional_text(payload, "scope") or "").split()),
+        roles=_texts(payload, "role" if "role" in payload else "roles"),
+    )
+
+
+def _texts(
+    payload: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = None
+) -> frozenset[str]:
+    """Return a claim that is a list of texts. A text is no list: `"a" in "abc"` is true."""
+    values = payload.get(name, [])
+    if name == "role" and isinstance(values, str):
+        values = [values]
+    if not isinstance(values, list) or len(values) > MAX_ENTRIES:
+        raise LicenseInvalid(f"bad_claim:{name}")
+    for value in values:
+        if not isinstance(value, str) or not 1 <= len(value) <= 128 or not value.isprintable():
+            raise LicenseInvalid(f"bad_claim:{name}")
+        if pattern and not pattern.fullmatch(value):
+            raise LicenseInvalid(f"bad_claim:{name}")
+    return frozenset(values)
+
+
+def _limits(value: object) -> dict[str, int]:
+    if not isinstance(value, dict) or len(value) > MAX_ENTRIES:
+        raise LicenseInvalid("bad_claim:limits")
+    return {_limit_name(name): _limit(limit) for name, limit in value.items()}
+
+
+def _limit_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise LicenseInvalid("bad_claim:limits")
+    return name
+
+
+def _limit(value: object) -> int:
+    if isinstance(value, dict):
+        period = value.get("per")
+        if value.keys() != {"max", "per"} or type(period) is not str or period not in _PERIODS:
+            raise LicenseInvalid("bad_claim:limits")
+        value = value["max"]
+    if value == "unlimited":
+        return UNLIMITED
+    # Not isinstance: True is an int.
+    if type(value) is not int or not 0 <= value <= _MAX_LIMIT:
+        raise LicenseInvalid("bad_claim:limits")
+    return value
+
+
+def _check_trial_and_grace(payload: Mapping[str, Any]) -> None:
+    if not isinstance(payload.get("trial", False), bool):
+        raise LicenseInvalid("bad_claim:trial")
+    grace = payload.get("grace", 0)
+    if type(grace) is not int or not 0 <= grace <= _MAX_GRACE:
+        raise LicenseInvalid("bad_claim:grace")

@@ -1,0 +1,148 @@
+"""Claims: what is read of a license, whoever vouched for it (RFC 7519; the license token profile).
+
+Two steps with the signature between them. `screen` believes nothing: it can only refuse, so that
+no stranger's token costs a signature check or a question to the network that it cannot be worth.
+`read` runs when somebody has vouched for the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from licet.core.errors import LicenseInvalid
+from licet.core.token.compact import CompactToken
+
+#: The end of the year 9999, beyond which no date can be shown.
+LATEST = 253_402_300_799
+MAX_ENTRIES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one issuer's license tokens must look like.
+
+    Args:
+        issuer: the exact `iss`.
+        audiences: of these, `aud` must hold one.
+        algorithms: accepted `alg` values.
+        types: accepted `typ` values as `media_type` writes them; None for an absent one.
+        max_lifetime: longest `exp - iat`, seconds.
+    """
+
+    issuer: str
+    audiences: Collection[str]
+    algorithms: Collection[str]
+    types: Collection[str | None]
+    max_lifetime: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A payload somebody vouched for, with the claims that every license has.
+
+    Attributes:
+        issuer: `iss`.
+        license_id: `sub`.
+        customer: text for people, or None.
+        issued_at: `iat`, seconds since the epoch.
+        expires_at: `exp`, seconds since the epoch.
+        not_before: `nbf`, or 0.
+        payload: all claims, as they were signed.
+    """
+
+    issuer: str
+    license_id: str
+    customer: str | None
+    issued_at: float
+    expires_at: float
+    not_before: float
+    payload: Mapping[str, Any]
+
+
+def screen(token: CompactToken, profiles: Mapping[str, Profile]) -> Profile:
+    """Return the profile that `token` claims to follow, still unverified.
+
+    Raises:
+        LicenseInvalid: no signature could make it a license of one of these issuers.
+    """
+    issuer = token.payload.get("iss")
+    profile = profiles.get(issuer) if isinstance(issuer, str) else None
+    if profile is None:
+        raise LicenseInvalid("bad_issuer")
+    if token.header.alg not in profile.algorithms:
+        raise LicenseInvalid("alg_not_allowed")
+    if token.header.typ not in profile.types:
+        raise LicenseInvalid("wrong_type")
+    issued_at, expires_at = _date(token.payload, "iat"), _date(token.payload, "exp")
+    if expires_at < issued_at:
+        raise LicenseInvalid("bad_claim:exp")
+    if expires_at - issued_at > profile.max_lifetime:
+        raise LicenseInvalid("lifetime_too_long")
+    return profile
+
+
+def read(payload: Mapping[str, Any], profile: Profile) -> Claims:
+    """Return the claims of a payload that somebody vouched for and that passed `screen`.
+
+    Raises:
+        LicenseInvalid: another audience, or a claim that is missing or not as the profile says.
+    """
+    _check_audience(payload.get("aud"), profile.audiences)
+    expires_at = _date(payload, "exp")
+    not_before = _date(payload, "nbf") if "nbf" in payload else 0.0
+    if not_before > expires_at:
+        raise LicenseInvalid("bad_claim:nbf")
+    if "jti" in payload:
+        _identifier(payload, "jti")
+    return Claims(
+        issuer=profile.issuer,
+        license_id=_identifier(payload, "sub"),
+        customer=optional_text(payload, "customer"),
+        issued_at=_date(payload, "iat"),
+        expires_at=expires_at,
+        not_before=not_before,
+        payload=payload,
+    )
+
+
+def optional_text(payload: Mapping[str, Any], name: str) -> str | None:
+    """Return a claim that is text where it is present.
+
+    Raises:
+        LicenseInvalid: it is present and no text.
+    """
+    value = payload.get(name)
+    if value is None and name not in payload:
+        return None
+    if not isinstance(value, str):
+        raise LicenseInvalid(f"bad_claim:{name}")
+    return value
+
+
+def _date(payload: Mapping[str, Any], name: str) -> float:
+    """Return a NumericDate (RFC 7519, section 2): a JSON number and nothing that looks like one."""
+    value = payload.get(name)
+    if type(value) is not int and type(value) is not float:
+        raise LicenseInvalid(f"{'bad' if name in payload else 'missing'}_claim:{name}")
+    if not 0 <= value <= LATEST:
+        raise LicenseInvalid(f"bad_claim:{name}")
+    return value
+
+
+def _identifier(payload: Mapping[str, Any], name: str) -> str:
+    value = payload.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isprintable():
+        raise LicenseInvalid(f"bad_claim:{name}")
+    return value
+
+
+def _check_audience(value: object, audiences: Collection[str]) -> None:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not 1 <= len(values) <= MAX_ENTRIES:
+        raise LicenseInvalid("bad_audience")
+    if not all(isinstance(one, str) for one in values):
+        raise LicenseInvalid("bad_audience")
+    if not any(one in audiences for one in values):
+        raise LicenseInvalid("bad_audience")

@@ -1,0 +1,113 @@
+"""Which signature algorithms exist for Licet, and the one way to check a signature.
+
+Only asymmetric algorithms of RFC 7518, RFC 8037 and RFC 9864 are listed, so that neither `none`
+nor a shared secret can ever be configured. The mathematics are PyJWT's and `cryptography`'s; a
+verifier is bound to one algorithm and one public key beforehand, so no token chooses either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import get_default_algorithms
+
+#: Takes the signing input and the raw JWS signature; true only if the signature holds.
+Verifier: TypeAlias = Callable[[bytes, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One JOSE signature algorithm.
+
+    Args:
+        name: the value of the header parameter `alg`.
+        kty: the key type it needs (RFC 7517, section 4.1).
+        crv: the curve it needs, or None where the key type has none.
+    """
+
+    name: str
+    kty: str
+    crv: str | None = None
+
+
+ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
+    {
+        algorithm.name: algorithm
+        for algorithm in (
+            Algorithm("Ed25519", "OKP", "Ed25519"),
+            Algorithm("EdDSA", "OKP", "Ed25519"),
+            Algorithm("ES256", "EC", "P-256"),
+            Algorithm("ES384", "EC", "P-384"),
+            Algorithm("ES512", "EC", "P-521"),
+            Algorithm("PS256", "RSA"),
+            Algorithm("PS384", "RSA"),
+            Algorithm("PS512", "RSA"),
+            Algorithm("RS256", "RSA"),
+            Algorithm("RS384", "RSA"),
+            Algorithm("RS512", "RSA"),
+        )
+    }
+)
+
+_CURVES = {"P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
+_PYJWT = get_default_algorithms()
+
+
+def family(alg: str) -> str:
+    """Return what `alg` counts as: `Ed25519` (RFC 9864) and `EdDSA` (RFC 8037) are one."""
+    return "EdDSA" if alg == "Ed25519" else alg
+
+
+def names_of(algorithms: Collection[str]) -> frozenset[str]:
+    """Return every header name under which a token of `algorithms` may come."""
+    families = {family(alg) for alg in algorithms}
+    return frozenset(name for name in ALGORITHMS if family(name) in families)
+
+
+def verifier(alg: str, public_key: object) -> Verifier:
+    """Return what checks signatures of `alg` under `public_key`, and nothing else.
+
+    The verifier returns False for whatever is no signature of that key over that input, wrong
+    lengths included, and raises nothing for any pair of `bytes`.
+
+    Args:
+        alg: a name in `ALGORITHMS`.
+        public_key: a public key object of `cryptography` that fits the algorithm.
+
+    Raises:
+        ValueError: the algorithm is unknown, or the key is none of its public keys.
+    """
+    length = _signature_length(alg, public_key)
+    verify: Callable[[bytes, Any, bytes], bool] = _PYJWT[family(alg)].verify
+
+    def check(signing_input: bytes, signature: bytes) -> bool:
+        if len(signature) != length:
+            return False
+        try:
+            return verify(signing_input, public_key, signature)
+        except ValueError:
+            # How the libraries below speak of values outside the ranges of their mathematics.
+            return False
+
+    return check
+
+
+def _signature_length(alg: str, key: object) -> int:
+    """Return the only length, in bytes, that a signature of `alg` under `key` has."""
+    algorithm = ALGORITHMS.get(alg)
+    match key:
+        case Ed25519PublicKey() if algorithm and algorithm.kty == "OKP":
+            return 64
+        case EllipticCurvePublicKey() if (
+            algorithm and algorithm.crv and _CURVES.get(algorithm.crv) == key.curve.name
+        ):
+            return 2 * ((key.key_size + 7) // 8)
+        case RSAPublicKey() if algorithm and algorithm.kty == "RSA":
+            return (key.key_size + 7) // 8
+    raise ValueError(f"no public key for the algorithm {alg!r}")

@@ -1,0 +1,103 @@
+"""JSON of which there is one reading (RFC 8259, narrowed as RFC 8725bis, section 3.7, advises).
+
+Refused, beside what is no JSON: a top level that is no object, anything but UTF-8 without a byte
+order mark, duplicate members, NaN and infinity in any spelling, integers beyond ±2^53, lone
+surrogates, and more depth or members than any license has. The interpreter's own limits are not
+relied on: they can be switched off.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 32
+MAX_MEMBERS = 1_000
+MAX_INTEGER = 2**53
+
+# A string is skipped whole, so that brackets inside strings do not count.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def loads(data: bytes, *, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
+    """Return the object that `data` spells.
+
+    Args:
+        data: one JSON text in UTF-8.
+        max_members: how many members all its objects may have together.
+
+    Raises:
+        ValueError: it is not JSON, or JSON that could be read in more than one way.
+    """
+    text = data.decode("utf-8")
+    # Counting is an upper bound that honest documents stay below; only beyond it the exact
+    # number is worth its price.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    try:
+        value = _DECODER.decode(text)
+    except RecursionError:
+        # The caller's stack was nearly full: no statement about the document, but no license.
+        raise ValueError("no stack left to read it") from None
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    if text.count(":") > max_members and _members(value) > max_members:
+        raise ValueError("too many members")
+    if "\\u" in text:
+        # Raises UnicodeEncodeError, a ValueError, on a lone surrogate.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(text):
+        mark = match.group()
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest
+
+
+def _members(value: object) -> int:
+    if type(value) is dict:
+        return len(value) + sum(map(_members, value.values()))
+    if type(value) is list:
+        return sum(map(_members, value))
+    return 0
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate member")
+    return value
+
+
+def _integer(digits: str) -> int:
+    # Length first: reading a long number costs the square of its digits.
+    if len(digits) > 17 or not -MAX_INTEGER <= (value := int(digits)) <= MAX_INTEGER:
+        raise ValueError("integer out of range")
+    return value
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if value - value != 0.0:
+        raise ValueError("number out of range")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise ValueError("not a number")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_integer,
+    parse_float=_number,
+    parse_constant=_constant,
+)

@@ -1,0 +1,69 @@
+"""A license read as a gate would read it, before it leaves the vendor.
+
+Decides nothing of its own: it asks the core's readers, whose word a gate will take, and turns
+their refusal into a sentence for the person who wrote the license.
+"""
+
+from __future__ import annotations
+
+from licet.core import terms
+from licet.core.errors import LicenseInvalid
+from licet.core.token import claims, compact
+
+#: The most that `Settings.max_token_size` can be set to, in bytes.
+LARGEST = 65536
+
+# What the gate judging it may enforce though this version of Licet cannot.
+_FOR_OTHER_GATES = frozenset((*terms.CONSTRAINTS, "must_understand"))
+_NAMES = "a list of at most 1,000 texts, each 1 to 128 of A-Za-z0-9._:-"
+_TEXTS = "a list of at most 1,000 printable texts of 1 to 128 characters"
+_DATE = "a time between 1970 and the end of 9999"
+_RULES = {
+    "bad_audience": "audience is a text, or a list of 1 to 1,000 texts",
+    "bad_claim:sub": "subject is the license id, 1 to 256 printable characters",
+    "bad_claim:jti": "jti is 1 to 256 printable characters",
+    "bad_claim:iat": f"issued_at is {_DATE}",
+    "bad_claim:exp": f"the end, issued_at and expires_in together, is {_DATE}",
+    "bad_claim:nbf": f"not_before is {_DATE}, and not after the end",
+    "bad_claim:customer": "customer is a text",
+    "bad_claim:plan": "plan is a text",
+    "bad_claim:features": f"features is {_NAMES}",
+    "bad_claim:limits": "each limit has a name like a feature and is a whole number from 0 to 2^53,"
+    ' "unlimited" or {"max": …, "per": "minute", "hour", "day", "month" or "term"}',
+    "bad_claim:scope": "scope is a text of words, or a list of them",
+    "bad_claim:roles": f"roles is {_TEXTS}",
+    "bad_claim:role": f"role is one printable text, or {_TEXTS}, and never stands beside roles",
+    "bad_claim:trial": "trial is true or false",
+    "bad_claim:grace": "grace is whole seconds, from 0 to 90 days",
+    "malformed": "no number is beyond 2^53, and there are at most 32 levels and 1,000 members",
+    "token_too_large": f"a license takes at most {LARGEST} bytes",
+}
+
+
+def proofread(token: str) -> None:
+    """Refuse a license that no gate would accept, whatever its settings.
+
+    Constraints are for the gates that enforce them and are not judged.
+
+    Raises:
+        ValueError: says what the claim at fault has to be; never what it is.
+    """
+    try:
+        parts = compact.parse(
+            token.encode("ascii"), max_size=LARGEST, headers=compact.HeaderCache()
+        )
+        payload, header = parts.payload, parts.header
+        audience = payload.get("aud")
+        profile = claims.Profile(
+            issuer=payload["iss"],
+            audiences=[audience] if isinstance(audience, str) else audience or (),
+            algorithms=(header.alg,),
+            types=(header.typ,),
+            max_lifetime=claims.LATEST,
+        )
+        claims.screen(parts, {profile.issuer: profile})
+        claims.read(payload, profile)
+        terms.read_terms({k: v for k, v in payload.items() if k not in _FOR_OTHER_GATES})
+    except LicenseInvalid as refusal:
+        rule = _RULES.get(refusal.reason, refusal.reason)
+        raise ValueError(f"no gate would accept this license: {rule}") from None

@@ -1,0 +1,162 @@
+"""Licet for any WSGI application (PEP 3333).
+
+    application = LicenseMiddleware(application, issuer="…", audience="…")
+
+Entitlements are at `environ["licet.entitlements"]`, and from `licet.current_entitlements()`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context, copy_context
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from licet.core import context
+from licet.core.caching import licensed_headers
+from licet.core.entitlements import Entitlements
+from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
+from licet.core.errors import LicenseError
+from licet.core.flow import run
+from licet.core.gate import gate_for
+from licet.core.problem import problem
+from licet.core.settings import Settings
+from licet.core.spellings import from_options
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["LicenseMiddleware"]
+
+ENTITLEMENTS = "licet.entitlements"
+
+
+class LicenseMiddleware:
+    """Lets a request through to `app` only with a license that holds.
+
+    Args:
+        app: the WSGI application behind it.
+        settings: what counts as a valid license.
+        options: the fields of `Settings`, instead of `settings`.
+
+    Raises:
+        ConfigError: settings that cannot work.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, settings: Settings | None = None, **options: Any
+    ) -> None:
+        self.app = app
+        self.settings = from_options(settings, options)
+        self.gate = gate_for(self.settings)
+        self._memory = EnvironMemory(self.gate)
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Judge one request, and serve it or refuse it."""
+        try:
+            entitlements = self._entitle(environ)
+        except Exception as error:
+            return self._respond(self.gate.as_refusal(error), start_response)
+        environ[ENTITLEMENTS] = entitlements
+        if additions := licensed_headers(entitlements.source):
+            start_response = _with_headers(start_response, additions)
+        # The application, each step of its body and its `close` see one context of their own, so
+        # that interleaved bodies keep their own entitlements and nothing stays on the thread.
+        own = copy_context()
+        own.run(context.current.set, entitlements)
+        try:
+            body = own.run(self.app, environ, start_response)
+        except LicenseError as error:
+            entitlements.release()
+            return self._respond(error, start_response, sys.exc_info())
+        except BaseException:
+            entitlements.release()
+            raise
+        if isinstance(body, (list, tuple)):
+            entitlements.release()
+            return body
+        return _Body(self, body, own, entitlements, start_response)
+
+    def _entitle(self, environ: WSGIEnvironment) -> Entitlements:
+        gate = self.gate
+        if gate.exempt_paths and environ_path(environ) in gate.exempt_paths:
+            return gate.peek(EnvironFacts(environ))
+        entitlements = self._memory.recall(environ)
+        if entitlements is None:
+            entitlements = run(gate.decide(EnvironFacts(environ)))
+        return entitlements
+
+    def _respond(
+        self, error: LicenseError, start_response: StartResponse, exc_info: Any = None
+    ) -> list[bytes]:
+        """Answer a refusal; with `exc_info`, the server re-raises it if the response started."""
+        answer = problem(error, self.settings)
+        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        if exc_info is None:
+            start_response(status, list(answer.headers))
+        else:
+            start_response(status, list(answer.headers), exc_info)
+        return [answer.body]
+
+
+class _Body:
+    """A response body whose every step runs in the context of its request."""
+
+    def __init__(
+        self,
+        middleware: LicenseMiddleware,
+        body: Iterable[bytes],
+        own: Context,
+        entitlements: Entitlements,
+        start_response: StartResponse,
+    ) -> None:
+        self._middleware = middleware
+        self._body = body
+        self._run = own.run
+        self._entitlements = entitlements
+        self._start_response = start_response
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._iterator is None:
+                self._iterator = self._run(iter, self._body)
+            return self._run(next, self._iterator)
+        except LicenseError as error:
+            answer = self._middleware._respond(error, self._start_response, sys.exc_info())
+            self._iterator = iter(())
+            return answer[0]
+
+    def close(self) -> None:
+        """Close the application's body, in its context too, and end the request."""
+        try:
+            close: Callable[[], object] | None = getattr(self._body, "close", None)
+            if close is not None:
+                self._run(close)
+        finally:
+            self._entitlements.release()
+
+
+def _with_headers(
+    start_response: StartResponse, additions: tuple[tuple[str, str], ...]
+) -> StartResponse:
+    """Return a `start_response` that adds header fields."""
+
+    def starting(
+        status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        present = {name.lower() for name, _ in headers}
+        headers = headers + [
+            (name, value)
+            for name, value in additions
+            if name == "Vary" or name.lower() not in present
+        ]
+        return start_response(status, headers, exc_info)
+
+    return starting

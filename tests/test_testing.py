@@ -1,0 +1,206 @@
+"""What users test their licensed code with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from threading import Thread
+
+import jwt
+import pytest
+
+from licet import testing
+from licet.core.context import current_entitlements, find_entitlements
+from licet.core.entitlements import UNLIMITED, Status
+from licet.core.errors import FeatureNotLicensed, LicenseExpired, LicenseInvalid
+from licet.core.requirements import requires_feature, requires_role, requires_scope
+from licet.core.settings import Settings
+from licet.issuer import Issuer
+
+pytest_plugins = ["pytester"]
+
+INSTALLED = bool(entry_points(group="pytest11", name="licet"))
+HEAVY = (
+    "jwt cryptography httpx httpcore httpx2 anyio django flask werkzeug starlette"
+    " fastapi asgiref"
+)
+
+
+@requires_feature("analytics")
+def report() -> str:
+    return "the report"
+
+
+@requires_feature("analytics")
+async def report_async() -> str:
+    return "the report"
+
+
+def decode(token: str, settings: dict[str, object]) -> dict[str, object]:
+    key = jwt.PyJWKSet.from_dict(settings["jwks"])[jwt.get_unverified_header(token)["kid"]]
+    return jwt.decode(token, key, audience=settings["audience"], issuer=settings["issuer"])
+
+
+def test_loading_the_plugin_imports_nothing_heavy() -> None:
+    """A pytest run that uses no fixture of ours pays for no library and no framework."""
+    script = f"import licet._pytest, sys; print(*sys.modules.keys() & set({HEAVY!r}.split()))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert loaded.stdout.split() == []
+
+
+def test_the_fixtures_fit_together(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a user's test run the three fixtures exist, agree, and may be used by session fixtures."""
+    pytester.makepyfile(
+        """
+        import pytest
+        from licet import LicenseExpired, Settings, verify
+
+        @pytest.fixture(scope="session")
+        def settings(license_settings):
+            return Settings(**license_settings)
+
+        def test_license(settings, make_license, license_issuer):
+            entitlements = verify(make_license(features=["analytics"], plan="pro"), settings)
+            assert (entitlements.features, entitlements.plan) == ({"analytics"}, "pro")
+            assert settings.issuer == license_issuer.name
+
+        def test_ended(settings, make_license):
+            with pytest.raises(LicenseExpired):
+                verify(make_license(expires_in=-60), settings)
+        """
+    )
+    plugin = () if INSTALLED else ("-p", "licet._pytest")
+    monkeypatch.setenv("PYTHONPATH", str(Path(testing.__file__).parents[1]))
+    # In a process of its own: pytester unloads modules afterwards, and cryptography loads once.
+    result = pytester.runpytest_subprocess(*plugin, "-W", "error", timeout=60)
+    result.assert_outcomes(passed=2)
+
+
+def test_another_issuer_may_be_given() -> None:
+    """Settings and licenses made for one issuer fit each other and no other issuer's."""
+    issuer = Issuer.generate("https://other.test")
+    settings = testing.license_settings(issuer)
+    assert decode(testing.make_license(issuer=issuer), settings)["iss"] == "https://other.test"
+    with pytest.raises(KeyError):
+        decode(testing.make_license(), settings)
+
+
+def test_a_license_made_for_a_test_may_have_ended() -> None:
+    """A negative `expires_in` dates the license back; it is otherwise as any other."""
+    with pytest.raises(jwt.ExpiredSignatureError):
+        decode(testing.make_license(expires_in=-60), testing.license_settings())
+
+
+def test_the_settings_are_settings() -> None:
+    """The options are accepted as they are and never fetch."""
+    settings = Settings(**testing.license_settings())
+    assert settings.issuers is not None
+    assert settings.issuers[testing.ISSUER].jwks_url is None
+
+
+def test_without_entitled_there_is_nothing() -> None:
+    """A requirement outside `entitled` is the crash that a missing middleware is."""
+    with pytest.raises(RuntimeError, match="LicenseMiddleware"):
+        report()
+
+
+def test_entitled_binds_what_it_is_given() -> None:
+    """Inside the block the entitlements are those named, afterwards there are none."""
+    with testing.entitled(
+        ["analytics"],
+        plan="pro",
+        limits={"seats": 10, "exports": "unlimited"},
+        scopes=["reports:read"],
+        roles=["admin"],
+        customer="Example GmbH",
+        license_id="lic_1",
+    ) as entitlements:
+        assert current_entitlements() is entitlements
+        assert entitlements.status is Status.ACTIVE
+        assert entitlements.features == {"analytics"}
+        assert (entitlements.plan, entitlements.customer) == ("pro", "Example GmbH")
+        assert entitlements.license_id == "lic_1"
+        assert entitlements.limit("seats") == 10
+        assert entitlements.limit("exports") == UNLIMITED
+        assert entitlements.claims["sub"] == "lic_1"
+        assert report() == "the report"
+        assert requires_scope("reports:read")(len)("ab") == 2
+        assert requires_role("admin")(len)("ab") == 2
+    assert find_entitlements() is None
+
+
+def test_a_feature_that_is_not_named_is_refused() -> None:
+    """`entitled` grants what it names and nothing else."""
+    with testing.entitled(["other"]), pytest.raises(FeatureNotLicensed):
+        report()
+
+
+def test_a_license_may_have_ended() -> None:
+    """With a negative `expires_in` requirements raise what they raise after the end."""
+    with testing.entitled(["analytics"], expires_in=-1) as entitlements:
+        assert entitlements.status is Status.UNLICENSED
+        with pytest.raises(LicenseExpired):
+            report()
+
+
+@pytest.mark.parametrize("name", ["features", "roles"])
+def test_a_text_is_no_list(name: str) -> None:
+    """What no license can say cannot be bound either."""
+    with pytest.raises(LicenseInvalid):
+        testing.entitled(**{name: "analytics"})
+
+
+def test_entitled_decorates_functions_and_keeps_them() -> None:
+    """A decorated function runs entitled, each time, and keeps its name."""
+    decorated = testing.entitled(["analytics"])(report)
+    assert [decorated(), decorated()] == ["the report"] * 2
+    assert decorated.__name__ == "report"
+    assert find_entitlements() is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_entitled_decorates_coroutines(anyio_backend: str) -> None:
+    """A decorated coroutine function is entitled while it is awaited, not only while called."""
+    decorated = testing.entitled(["analytics"])(report_async)
+    pending = decorated()
+    assert find_entitlements() is None
+    assert await pending == "the report"
+    assert find_entitlements() is None
+
+
+def test_blocks_nest_and_are_shared() -> None:
+    """One `entitled` may be entered again inside itself, and others inside it."""
+    outer = testing.entitled(["analytics"])
+    with outer, outer:
+        with testing.entitled(["other"]), pytest.raises(FeatureNotLicensed):
+            report()
+        assert report() == "the report"
+    assert find_entitlements() is None
+
+
+def test_another_thread_sees_nothing() -> None:
+    """What is bound here is not bound in another thread."""
+    seen: list[object] = []
+    with testing.entitled(["analytics"]):
+        thread = Thread(target=lambda: seen.append(find_entitlements()))
+        thread.start()
+        thread.join(timeout=10)
+    assert seen == [None]
+
+
+def test_what_cannot_be_decorated_says_so() -> None:
+    """Classes and generators are refused at once rather than run without entitlements."""
+
+    def generator():
+        yield
+
+    for target in (type, generator):
+        with pytest.raises(TypeError, match="entitled"):
+            testing.entitled()(target)
