@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
-from licet.core import context
 from licet.core.caching import licensed_headers
+from licet.core.context import current
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
@@ -103,6 +103,7 @@ class LicenseMiddleware:
         if sources.cookies:
             self._fields[b"cookie"] = "cookie"
         self._queries = bool(sources.queries)
+        self._exempts = bool(self.gate.exempt_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection, and serve it or refuse it."""
@@ -120,24 +121,24 @@ class LicenseMiddleware:
         except Exception as error:
             await self.respond(self.gate.as_refusal(error), scope, receive, send)
             return
-        state = {**scope.get("state", ()), "entitlements": entitlements}
-        scope = {**scope, "state": state}
-        if kind == "http" and (additions := licensed_headers(entitlements.source)):
-            send = _with_headers(send, additions)
-        before = context.current.get()
-        context.current.set(entitlements)
+        # A new dict: a server may hand the same `state` to every connection.
+        scope["state"] = {**scope.get("state", ()), "entitlements": entitlements}
+        if entitlements.source != "authorization" and kind == "http":
+            send = _with_headers(send, licensed_headers(entitlements.source))
+        before = current.get()
+        current.set(entitlements)
         try:
             await self.app(scope, receive, send)
         except LicenseError as error:
             await self._respond_late(error, scope, receive, send)
         finally:
-            context.current.set(before)
+            current.set(before)
             entitlements.release()
 
     def _recall(self, scope: Scope) -> Entitlements | None:
         """Answer from memory where the request is of the plain kind: one field, one token."""
         gate = self.gate
-        if gate.exempt_paths and route_path(scope) in gate.exempt_paths:
+        if self._exempts and route_path(scope) in gate.exempt_paths:
             return gate.peek(AsgiFacts(scope))
         if gate.installation is not None:
             grant = gate.installation.recall()
@@ -201,6 +202,8 @@ async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
 
 def _with_headers(send: Send, additions: tuple[tuple[str, str], ...]) -> Send:
     """Return a `send` that adds header fields to the start of the response."""
+    if not additions:
+        return send
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

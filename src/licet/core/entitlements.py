@@ -25,7 +25,7 @@ class Entitlements:
         wall: returns the time, seconds since the epoch; the view follows the clock.
         credential: the license token of this request, until `release`.
         source: where that token came from, for the caches between.
-        error: what made it unlicensed, if it is.
+        error: what `require` raises where it does not hold, instead of `LicenseExpired`.
     """
 
     __slots__ = ("_claims", "_credential", "_error", "_grant", "_source", "_wall")
@@ -47,8 +47,14 @@ class Entitlements:
 
     @classmethod
     def unlicensed(cls, error: LicenseError | None = None) -> Entitlements:
-        """Return what a request without a license may do: nothing."""
-        return cls(_NOTHING, _never, error=error)
+        """Return what a request without a license may do: nothing.
+
+        Args:
+            error: what made it so; `LicenseRequired` where nothing did.
+        """
+        # A new one of the same kind: one exception raised in two threads mixes their traces,
+        # and the frames of this one's trace hold the credential.
+        return cls(_NOTHING, _never, error=LicenseRequired() if error is None else error.again())
 
     @property
     def license_id(self) -> str:
@@ -125,12 +131,13 @@ class Entitlements:
         if self._claims is None:
             if self._grant is _NOTHING:
                 return _EMPTY
-            if self._credential is None:
+            credential = self._credential
+            if credential is None:
                 raise RuntimeError(
                     "the claims of a license can be read only while its request lasts: "
                     "read them earlier, or keep what you need of them"
                 )
-            payload = base64url.decode(self._credential.split(b".")[1])
+            payload = base64url.decode(credential.split(b".")[1])
             self._claims = _frozen(strictjson.loads(payload))
         return self._claims
 
@@ -163,10 +170,7 @@ class Entitlements:
             LicenseError: what made it not hold.
         """
         if self._wall() >= self._grant.ends_at:
-            if self._grant is not _NOTHING:
-                raise LicenseExpired("expired")
-            # A new one of the same kind: one exception raised in two threads mixes their traces.
-            raise LicenseRequired() if self._error is None else self._error.again()
+            raise LicenseExpired("expired") if self._error is None else self._error.again()
 
     def release(self) -> None:
         """Let go of the credential: the request is over."""

@@ -262,6 +262,11 @@ class InstallationUnlicensed(LicenseError):
     title = "Installation unlicensed"
     detail = "This installation has no license that holds."
 
+    @classmethod
+    def because(cls, error: str, reason: str | None = None) -> InstallationUnlicensed:
+        """Return it with the member `error`, and `reason` for the log where that says more."""
+        return cls(reason or error, members={"error": error})
+
 
 class LicenseUnavailable(LicenseError):
     """Undecided: what is needed to tell could not be had.

@@ -18,6 +18,7 @@ from licet.core import flow
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.entitlements import Entitlements
 from licet.core.errors import (
+    InstallationUnlicensed,
     LicenseError,
     LicenseInvalid,
     LicenseRequired,
@@ -92,6 +93,8 @@ class Gate:
         self._max_size = settings.max_token_size
         self._wall = clock.wall
         self._monotonic = clock.monotonic
+        #: What a view raises once its license has ended, where that is not `LicenseExpired`.
+        self._ended = None if settings.license is None else InstallationUnlicensed.because("expired")
         self.installation = (
             Installation(
                 LicenseSource(settings.license, clock),
@@ -115,6 +118,9 @@ class Gate:
             return None
         keys = grant.keys
         if keys is not None:
+            # Before the snapshot is read: a dead one must not pass under the time of its successor.
+            if self._monotonic() >= keys.look_at and not keys.look():
+                return None
             snapshot = keys.snapshot
             if snapshot is None:
                 return None
@@ -122,13 +128,11 @@ class Gate:
                 if grant.thumbprint not in snapshot.thumbprints:
                     return None
                 grant.generation = snapshot.generation
-            if self._monotonic() >= keys.look_at and not keys.look():
-                return None
         return grant
 
     def admit(self, grant: Grant, credential: bytes | None, source: str = "") -> Entitlements:
         """Return what `grant` entitles this request to."""
-        return Entitlements(grant, self._wall, credential, source)
+        return Entitlements(grant, self._wall, credential, source, self._ended)
 
     def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
         """Judge a request.
@@ -156,9 +160,18 @@ class Gate:
         except Exception as error:
             return Entitlements.unlicensed(self.as_refusal(error))
 
-    def verify(self, credential: bytes) -> Flow[Entitlements]:
-        """Judge a credential outside any request; else as `decide`."""
+    def verify(self, credential: bytes, at: float | None = None) -> Flow[Entitlements]:
+        """Judge a credential outside any request; else as `decide`.
+
+        Args:
+            credential: what was presented.
+            at: wall time to judge by, at which the entitlements then stand still, in place of
+                the clock; what comes of it is remembered nowhere.
+        """
         try:
+            if at is not None:
+                grant = yield from self.judge(credential, at)
+                return Entitlements(grant, lambda: at, credential)
             grant = self.recall(credential) or (yield from self.judge(credential))
             return self.admit(grant, credential)
         except Exception as error:
@@ -178,21 +191,31 @@ class Gate:
 
     def _decide(self, facts: RequestFacts) -> Flow[Entitlements]:
         if self.installation is not None:
-            grant = yield from self.installation.grant()
-            return self.admit(grant, self.installation.kept)
+            held = yield from self.installation.held()
+            if held is None:
+                return self._absent(self.installation.missing())
+            return self.admit(*held)
         credential = find_credential(facts, self.sources)
         if credential is None:
-            if self.settings.required:
-                raise LicenseRequired
-            return Entitlements.unlicensed()
+            return self._absent(LicenseRequired())
         grant = self.recall(credential.value) or (yield from self.judge(credential.value))
         if credential.scheme == "dpop":
             # No license here is bound to a key, so no proof can be what it says (RFC 9449, 7.1).
             raise PossessionInvalid("not_bound")
         return self.admit(grant, credential.value, credential.source)
 
-    def judge(self, credential: bytes) -> Flow[Grant]:
+    def _absent(self, error: LicenseError) -> Entitlements:
+        """Return what a request may do for which there is no license; raise `error` if it may not."""
+        if self.settings.required:
+            raise error
+        return Entitlements.unlicensed(error)
+
+    def judge(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Verify `credential` in full and remember what came of it, if it holds.
+
+        Args:
+            credential: what was presented.
+            at: wall time to judge by in place of the clock; then nothing is remembered.
 
         Raises:
             LicenseError: it does not hold, or that cannot be told.
@@ -208,7 +231,7 @@ class Gate:
         self._headers.remember(token)
         claims = read(token.payload, profile)
         terms = self._terms.intern(claims.payload)
-        now = self._wall()
+        now = self._wall() if at is None else at
         check_times(claims, now, self.settings.leeway)
         grant = Grant(
             claims,
@@ -220,7 +243,8 @@ class Gate:
             thumbprint=key.thumbprint,
             generation=snapshot.generation,
         )
-        self._grants.put(sha256(credential).digest(), grant)
+        if at is None:
+            self._grants.put(sha256(credential).digest(), grant)
         return grant
 
     # -- around it -------------------------------------------------------------------------------

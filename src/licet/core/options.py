@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from licet.core.errors import ConfigError
+from licet.core.token import strictjson
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Lone surrogates as well: they stand for bytes of the environment that are no text.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+#: Members of a JSON document in the settings: a key set may be among them.
+MAX_MEMBERS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,36 @@ class Kind:
     check: Callable[[str, Any], Any]
     read: Callable[[str], Any] = str
     example: str = "text"
+
+
+class Options:
+    """A dataclass of settings: a keyword nobody knows is a `ConfigError` that names the nearest.
+
+    Raises:
+        ConfigError: an unknown keyword.
+    """
+
+    if not TYPE_CHECKING:  # there the signature of `__init__` says it
+
+        def __new__(cls, *arguments: Any, **options: Any) -> Any:
+            known = [each.name for each in fields(cls)]
+            for name in options:
+                if name not in known:
+                    raise unknown(name, known)
+            return super().__new__(cls)
+
+
+def unknown(name: str, known: Collection[str], *, likeness: float = 0.6) -> ConfigError:
+    """Return the error for a `name` that is none of the `known` ones; it names the nearest.
+
+    Args:
+        name: what was written.
+        known: what could have been written.
+        likeness: how near that must be to be named, 0…1.
+    """
+    near = get_close_matches(name.lower(), known, n=1, cutoff=likeness)
+    remedy = f"did you mean {near[0]} (LICET_{near[0].upper()})?" if near else "see the README"
+    return ConfigError(name, "is no setting", remedy)
 
 
 def option(default: Any, kind: Kind, *, secret: bool = False) -> Any:
@@ -85,12 +119,17 @@ def number(low: float, high: float, *, whole: bool = False, unit: str = "seconds
     types = (int,) if whole else (int, float)
 
     def checked(name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, types) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, types)
+            or (isinstance(value, float) and not math.isfinite(value))
+        ):
             what = "a whole number" if whole else "a finite number"
             raise ConfigError(name, f"is not {what}", f"write {what} of {unit}")
         if not low <= value <= high:
+            # Without the value: it may have more digits than can be shown.
             raise ConfigError(
-                name, f"is {value:g}", f"write a number of {unit} from {low:g} to {high:g}"
+                name, "is out of range", f"write a number of {unit} from {low:.12g} to {high:.12g}"
             )
         return value
 
@@ -133,7 +172,27 @@ def mapping() -> Kind:
             raise ConfigError(name, "is not a mapping", "write a dict")
         return value
 
-    return Kind(checked, json.loads, "a JSON object")
+    return Kind(checked, json_object, "a JSON object")
+
+
+def json_object(value: str) -> dict[str, Any]:
+    """Return the JSON object that `value` spells; ValueError where it has not one reading."""
+    return strictjson.loads(value.encode(), max_members=MAX_MEMBERS)
+
+
+def host(name: str, value: str) -> str:
+    """Return `value` in lower case if it is a host alone: a name or an address.
+
+    Raises:
+        ConfigError: it is something else, a URL or a host with a port for instance.
+    """
+    try:
+        alone = bool(re.fullmatch(r"[\w.-]+", value, re.ASCII)) or ip_address(value).version == 6
+    except ValueError:
+        alone = False
+    if not alone:
+        raise ConfigError(name, f"holds {value!r}", "write a host without scheme, port and path")
+    return value.lower()
 
 
 def url(name: str, value: str, *, http_hosts: tuple[str, ...] = (), setting: str = "") -> str:

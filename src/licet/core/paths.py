@@ -12,19 +12,19 @@ from collections.abc import Iterable
 
 from licet.core.errors import ConfigError
 
-_TRICKY = re.compile(r"//|\\|;|%|[\x00-\x1f\x7f]|(?:^|/)\.{1,2}(?:/|$)")
+_TRICKY = re.compile(r"//|\\|;|%|[\x00-\x1f\x7f-\x9f]|(?:^|/)\.{1,2}(?:/|$)")
 
 
 def exempt_path(name: str, value: str) -> str:
     """Return `value` if it is a path, or a path and `/*`.
 
     Raises:
-        ConfigError: it is neither, or would exempt everything.
+        ConfigError: it is neither, would exempt everything, or could never be anything's path.
     """
-    path = value.removesuffix("/*") if value.endswith("/*") else value
+    path = value.removesuffix("/*")
     if value == "/*":
         raise ConfigError(name, "exempts everything", "remove the middleware instead")
-    if not path.startswith("/") or "*" in path or _TRICKY.search(path):
+    if not path.startswith("/") or re.search(r"[*?#]", path) or _TRICKY.search(value):
         raise ConfigError(
             name, f"holds {value!r}", "write /health for one path or /static/* for all below it"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from licet.core.caching import vary
@@ -18,6 +19,7 @@ from licet.core.errors import (
     PossessionInvalid,
     PossessionRequired,
 )
+from licet.core.events.log import escape
 from licet.core.settings import Settings
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,7 +45,7 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
     Args:
         error: the refusal.
         settings: for `upgrade_url`, and for the sources that `Vary` names.
-        tell: add `X-Licet-Reason`; only for a loopback client in a framework's debug mode.
+        tell: add `X-Licet-Reason`; only where `may_tell`.
     """
     headers = [
         ("Content-Type", MEDIA_TYPE),
@@ -58,10 +60,25 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
     if isinstance(error, LicenseUnavailable):
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
     if tell:
-        headers.append(("X-Licet-Reason", error.reason.encode("ascii", "replace").decode()))
-    body = json.dumps(document(error, settings)).encode()
+        headers.append(("X-Licet-Reason", escape(error.reason, 256)))
+    body = json.dumps(document(error, settings), default=str).encode()
     headers.append(("Content-Length", str(len(body))))
     return Problem(error.status, tuple(headers), body)
+
+
+def may_tell(debug: bool, peer: str | None) -> bool:
+    """Whether an answer may say why: in a framework's debug mode, to a client on this machine.
+
+    Args:
+        debug: whether the framework is in its debug mode.
+        peer: the address of the client, if it is known.
+    """
+    if not debug or peer is None:
+        return False
+    try:
+        return ip_address(peer).is_loopback
+    except ValueError:
+        return False
 
 
 def document(error: LicenseError, settings: Settings) -> dict[str, Any]:

@@ -86,7 +86,12 @@ class Sources:
         checked = []
         for source in sources:
             kind, _, name = source.rpartition(":")
-            if kind not in ("", "cookie", "query") or not _TOKEN.fullmatch(name):
+            # The kinds are header names too, but whoever writes one alone has forgotten its name.
+            if (
+                kind not in ("", "cookie", "query")
+                or not _TOKEN.fullmatch(name)
+                or (not kind and name.lower() in ("cookie", "query"))
+            ):
                 raise ConfigError(
                     "sources", f"holds {source!r}", "write a header name, cookie:NAME or query:NAME"
                 )

@@ -7,122 +7,68 @@ all the same, because a setting that cannot work must fail at start-up and not o
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from licet.core.errors import ConfigError
-from licet.core.options import FLAG, choice, mapping, number, option, optional, text, texts, url
+from licet.core.issuers import (
+    ADDRESS,
+    ALGORITHM_NAMES,
+    AUDIENCE,
+    DAY,
+    DEFAULT_ALGORITHMS,
+    DEFAULT_JWKS_URL,
+    LIFETIME,
+    TOKEN_TYPE,
+    IssuerSettings,
+    issuer_settings,
+)
+from licet.core.options import (
+    FLAG,
+    Options,
+    choice,
+    host,
+    mapping,
+    number,
+    option,
+    optional,
+    text,
+    texts,
+    url,
+)
 from licet.core.paths import exempt_path
 from licet.core.request import Sources
-from licet.core.token.compact import media_type
 
-DAY = 86_400.0
-DEFAULT_JWKS_URL = "{issuer}/.well-known/jwks.json"
+__all__ = ["IssuerSettings", "Settings"]
+
 DEFAULT_SOURCES = ("authorization", "x-license-token")
-DEFAULT_ALGORITHMS = ("Ed25519", "EdDSA", "ES256", "PS256", "RS256")
-#: Asymmetric only: with `none` or HS* whoever can verify, or nobody, could also sign.
-ALGORITHMS = frozenset(
-    "Ed25519 EdDSA ES256 ES384 ES512 PS256 PS384 PS512 RS256 RS384 RS512".split()
-)
 
 
-def _algorithm(name: str, value: str) -> str:
-    if value not in ALGORITHMS:
+def _license(name: str, value: str) -> str:
+    if value.strip() in ("file:", "env:"):
+        raise ConfigError(name, "names nothing", "write file:PATH, env:NAME or the license itself")
+    return value
+
+
+def _ca_file(name: str, value: str) -> str:
+    from licet.core.tls import client_context
+
+    try:
+        client_context(ca_file=value)
+    except OSError as error:
         raise ConfigError(
-            name,
-            f"names {value!r}",
-            f"licenses are signed asymmetrically; choose from {', '.join(sorted(ALGORITHMS))}",
-        )
+            name, f"cannot be used ({type(error).__name__})", "write the path of a PEM file"
+        ) from None
     return value
-
-
-def _token_type(name: str, value: str) -> str:
-    return media_type(value)
-
-
-_AUDIENCE = texts()
-_ALGORITHMS = texts(check=_algorithm)
-_TOKEN_TYPE = optional(text(check=_token_type))
-_LIFETIME = number(1, 36_525 * DAY)
-
-
-def _audience(name: str, value: Any) -> tuple[str, ...]:
-    if value is None:
-        raise ConfigError(name, "is missing", 'write the "aud" that your licenses carry')
-    checked: tuple[str, ...] = _AUDIENCE.check(
-        name, (value,) if isinstance(value, str) else value
-    )
-    return checked
-
-
-def _jwks(name: str, value: Any) -> Mapping[str, Any] | None:
-    """Return the key set that `value` is, or that the file it names holds."""
-    if value is None:
-        return None
-    if isinstance(value, (str, Path)):
-        try:
-            value = json.loads(Path(value).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                name, f"names a file that cannot be read ({type(error).__name__})", "check the path"
-            ) from None
-    if not isinstance(value, Mapping) or not isinstance(value.get("keys"), (list, tuple)):
-        raise ConfigError(name, "is not a JWK Set", 'write {"keys": […]} or the path of such a file')
-    return value
-
-
-@dataclass(frozen=True)
-class IssuerSettings:
-    """What counts as a valid license of one issuer.
-
-    Args:
-        audience: expected `aud`: one, or a tuple of which one must match.
-        jwks_url: where the issuer publishes its keys; None with `jwks` set never fetches.
-        jwks: literal key set, or the path of one.
-        algorithms: accepted `alg` values, asymmetric only.
-        token_type: expected `typ`; None also takes `JWT` and none at all.
-        max_lifetime: longest `exp - iat` accepted, seconds.
-
-    Raises:
-        ConfigError: a value that cannot work.
-    """
-
-    audience: str | tuple[str, ...]
-    jwks_url: str | None = DEFAULT_JWKS_URL
-    jwks: Mapping[str, Any] | str | Path | None = field(default=None, repr=False)
-    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
-    token_type: str | None = "license+jwt"  # noqa: S105 - a media type
-    max_lifetime: float = 400 * DAY
-
-    def __post_init__(self) -> None:
-        keep = object.__setattr__
-        keep(self, "audience", _audience("audience", self.audience))
-        keep(self, "jwks", _jwks("jwks", self.jwks))
-        keep(self, "algorithms", _ALGORITHMS.check("algorithms", self.algorithms))
-        keep(self, "token_type", _TOKEN_TYPE.check("token_type", self.token_type))
-        keep(self, "max_lifetime", _LIFETIME.check("max_lifetime", self.max_lifetime))
-        if self.jwks_url is None and self.jwks is None:
-            raise ConfigError("jwks_url", "is None and there is no jwks", "set one of the two")
-
-    @property
-    def keys(self) -> Mapping[str, Any] | None:
-        """The literal key set, read from its file where `jwks` named one."""
-        return self.jwks  # type: ignore[return-value]  # a mapping once checked
-
-    @property
-    def audiences(self) -> tuple[str, ...]:
-        """The values of which `aud` must hold one."""
-        return self.audience  # type: ignore[return-value]  # a tuple once checked
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
+class Settings(Options):
     """Every option of Licet, checked; immutable, and equal where all options are.
 
     The table in the README says what each means. Durations are seconds.
@@ -132,25 +78,25 @@ class Settings:
     """
 
     issuer: str | None = option(None, optional(text()))
-    audience: str | tuple[str, ...] | None = option(None, texts())
+    audience: str | tuple[str, ...] | None = option(None, AUDIENCE)
     issuers: Mapping[str, IssuerSettings] | None = option(None, optional(mapping()))
-    jwks_url: str | None = option(DEFAULT_JWKS_URL, optional(text()))
-    insecure_http_hosts: tuple[str, ...] = option((), texts(empty=True))
+    jwks_url: str | None = option(DEFAULT_JWKS_URL, ADDRESS)
+    insecure_http_hosts: tuple[str, ...] = option((), texts(check=host, empty=True))
     jwks: Mapping[str, Any] | str | Path | None = option(None, optional(text()), secret=True)
     jwks_max_age: float = option(600, number(0.1, DAY))
     jwks_max_stale: float = option(DAY, number(0, 366 * DAY))
     jwks_cooldown: float = option(30, number(0.1, 3600))
-    algorithms: tuple[str, ...] = option(DEFAULT_ALGORITHMS, _ALGORITHMS)
-    token_type: str | None = option("license+jwt", _TOKEN_TYPE)
+    algorithms: tuple[str, ...] = option(DEFAULT_ALGORITHMS, ALGORITHM_NAMES)
+    token_type: str | None = option("license+jwt", TOKEN_TYPE)
     leeway: float = option(30, number(0, 300))
-    max_lifetime: float = option(400 * DAY, _LIFETIME)
+    max_lifetime: float = option(400 * DAY, LIFETIME)
     max_token_size: int = option(4096, number(256, 65_536, whole=True, unit="bytes"))
     sources: tuple[str, ...] | None = option(None, optional(texts(empty=True)))
-    license: str | None = option(None, optional(text()), secret=True)
+    license: str | None = option(None, optional(text(check=_license)), secret=True)
     required: bool = option(True, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
-    tls_ca_file: str | None = option(None, optional(text()))
+    tls_ca_file: str | None = option(None, optional(text(check=_ca_file)))
     grant_cache_size: int = option(1024, number(0, 10_000_000, whole=True, unit="grants"))
     grant_max_age: float = option(300, number(0, DAY))
     upgrade_url: str | None = option(None, optional(text(check=url)))
@@ -162,8 +108,6 @@ class Settings:
             if each.name not in ("audience", "jwks"):
                 kind = each.metadata["kind"]
                 keep(self, each.name, kind.check(each.name, getattr(self, each.name)))
-        if self.tls_ca_file is not None and not Path(self.tls_ca_file).is_file():
-            raise ConfigError("tls_ca_file", "names no file", "check the path")
         self._check_sources()
         issuers = self._issuers()
         keep(self, "issuers", MappingProxyType(issuers))
@@ -243,7 +187,7 @@ class Settings:
         if not self.issuers:
             raise ConfigError("issuers", "is empty", "name at least one issuer")
         return {
-            text().check("issuers", issuer): self._checked_url(issuer, _issuer(one))
+            text().check("issuers", issuer): self._checked_url(issuer, issuer_settings(one))
             for issuer, one in self.issuers.items()
         }
 
@@ -252,10 +196,10 @@ class Settings:
             return one
         address = one.jwks_url
         if address == DEFAULT_JWKS_URL:
-            if not re.match(r"https?://", issuer):
+            if not re.fullmatch(r"https?://[^?#]+", issuer):
                 raise ConfigError(
                     "jwks_url",
-                    "cannot be derived from an issuer that is no URL",
+                    "cannot be derived from an issuer that is no plain URL",
                     "set jwks_url, or jwks with jwks_url=None",
                 )
             address = issuer.removesuffix("/") + "/.well-known/jwks.json"
@@ -279,19 +223,15 @@ class Settings:
     def __reduce__(self) -> tuple[object, ...]:
         if self.license is not None:
             raise TypeError("settings that hold a secret cannot be pickled")
-        return super().__reduce__()  # type: ignore[return-value]
+        # A mapping proxy cannot be pickled.
+        return _restored, ({**self.__dict__, "issuers": dict(self.issuers or {})},)
+
+
+def _restored(state: dict[str, Any]) -> Settings:
+    settings = Settings.__new__(Settings)
+    settings.__dict__.update(state, issuers=MappingProxyType(state["issuers"]))
+    return settings
 
 
 def _values(settings: Settings | IssuerSettings) -> list[tuple[str, object]]:
     return [(each.name, getattr(settings, each.name)) for each in fields(settings)]
-
-
-def _issuer(value: Any) -> IssuerSettings:
-    if isinstance(value, IssuerSettings):
-        return value
-    if isinstance(value, Mapping):
-        try:
-            return IssuerSettings(**value)
-        except TypeError:
-            pass
-    raise ConfigError("issuers", "has a value that is no IssuerSettings", "write IssuerSettings(…)")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from licet.core.errors import ConfigError
+from licet.core.options import unknown
 from licet.core.settings import Settings
 
 PREFIX = "LICET_"
@@ -30,7 +30,6 @@ def from_options(settings: Settings | None, options: Mapping[str, Any]) -> Setti
         ConfigError: both, or an unknown name.
     """
     if settings is None:
-        _refuse_unknown(options)
         return Settings(**options)
     if not isinstance(settings, Settings):
         raise ConfigError("settings", "is no licet.Settings", "pass Settings(…), or keywords")
@@ -48,16 +47,9 @@ def from_mapping(mapping: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: an unknown name, or a value that cannot work.
     """
-    options = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in mapping.items()
-        if name.startswith(PREFIX)
-    }
+    options = _by_field(mapping)
     built = _built(options)
-    if built is not None:
-        return built
-    _refuse_unknown(options)
-    return Settings(**options)
+    return Settings(**options) if built is None else built
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -73,20 +65,29 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
             known one. Names further off are somebody else's and only warned about.
     """
     environ = os.environ if environ is None else environ
-    texts = {
-        name.removeprefix(PREFIX).lower(): text
-        for name, text in environ.items()
-        if name.startswith(PREFIX)
-    }
+    texts = _by_field(environ)
     built = _built(texts)
     if built is not None:
         return built
     for name in texts.keys() - _FIELDS.keys():
         near = next((known for known in _FIELDS if _within_two_edits(name, known)), None)
         if near is not None:
-            raise _unknown(name, near)
+            raise unknown(name, [near], likeness=0)
         logger.warning("the environment variable %s%s is no setting", PREFIX, name.upper()[:64])
     return Settings(**{name: _read(name, texts[name]) for name in texts.keys() & _FIELDS.keys()})
+
+
+def _by_field(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `LICET_…` entries by the field they spell."""
+    options = {}
+    for name, value in mapping.items():
+        if isinstance(name, str) and name.startswith(PREFIX):
+            field = name.removeprefix(PREFIX).lower()
+            if name != PREFIX + field.upper() and field in (*_FIELDS, "settings"):
+                # Two spellings of one field could say two things.
+                raise unknown(name.removeprefix(PREFIX), [field])
+            options[field] = value
+    return options
 
 
 def _read(name: str, text: str) -> Any:
@@ -110,27 +111,15 @@ def _built(options: Mapping[str, Any]) -> Settings | None:
     module, _, name = str(path).rpartition(".")
     try:
         built = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except ConfigError:
+        raise  # What is wrong with the settings that stand there.
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
             "settings", f"cannot be imported ({error})", "write the dotted path of a licet.Settings"
         ) from error
     if not isinstance(built, Settings):
         raise ConfigError("settings", "names no licet.Settings", "build one with Settings(…)")
     return built
-
-
-def _refuse_unknown(names: Iterable[str]) -> None:
-    for name in names:
-        if name not in _FIELDS:
-            raise _unknown(name, next(iter(get_close_matches(name, _FIELDS, n=1)), None))
-
-
-def _unknown(name: str, near: str | None) -> ConfigError:
-    return ConfigError(
-        name,
-        "is no setting",
-        f"did you mean {near} ({PREFIX}{near.upper()})?" if near else "see the README for the list",
-    )
 
 
 def _within_two_edits(one: str, other: str) -> bool:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import marshal
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
-
-from cachetools import LRUCache
 
 from licet.core.errors import LicenseInvalid
 from licet.core.token.claims import MAX_ENTRIES, optional_text
@@ -61,12 +60,13 @@ class TermsTable:
     """Terms by their content, for one gate. Feed it from payloads somebody vouched for only.
 
     Args:
-        capacity: how many different ones are kept; the least recently read gives way.
+        capacity: how many different ones are kept; the oldest gives way.
     """
 
     def __init__(self, capacity: int = 1024) -> None:
+        self._capacity = capacity
         self._lock = Lock()
-        self._terms: LRUCache[bytes, Terms] = LRUCache(capacity)
+        self._terms: OrderedDict[bytes, Terms] = OrderedDict()
 
     def intern(self, payload: Mapping[str, Any]) -> Terms:
         """Return the terms of `payload`, the same object for equal terms.
@@ -77,12 +77,13 @@ class TermsTable:
         """
         # Version 2: later ones depend on reference counts, so equal content would differ.
         content = marshal.dumps([payload.get(name, ...) for name in _TERM_CLAIMS], 2)
+        return self._terms.get(content) or self._add(content, read_terms(payload))
+
+    def _add(self, content: bytes, terms: Terms) -> Terms:
         with self._lock:
-            terms = self._terms.get(content)
-        if terms is None:
-            terms = read_terms(payload)
-            with self._lock:
-                terms = self._terms.setdefault(content, terms)
+            terms = self._terms.setdefault(content, terms)
+            if len(self._terms) > self._capacity:
+                self._terms.popitem(last=False)
         return terms
 
 
@@ -104,7 +105,8 @@ def read_terms(payload: Mapping[str, Any]) -> Terms:
         plan=optional_text(payload, "plan"),
         features=_texts(payload, "features", _NAME),
         limits=MappingProxyType(_limits(payload.get("limits", {}))),
-        scopes=frozenset((optional_text(payload, "scope") or "").split()),
+        # By the space alone: other white space is none of the grammar's.
+        scopes=frozenset(filter(None, (optional_text(payload, "scope") or "").split(" "))),
         roles=_texts(payload, "role" if "role" in payload else "roles"),
     )
 

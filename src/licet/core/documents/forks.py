@@ -33,5 +33,5 @@ def _in_child() -> None:
                 forked.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
     os.register_at_fork(after_in_child=_in_child)

@@ -260,7 +260,7 @@ class RemoteDocument(ABC, Generic[T]):
                 self._schedule.on_result(began, answer.lifetime)
                 if isinstance(answer, Fetched):
                     after, self._etag = answer.value, answer.etag
-                if after is not None:
+                if after is not None:  # pragma: no branch - what was confirmed is there
                     after = self.renewed(after, self._schedule.stale_until_wall)
                 self.snapshot = after
             self._plan(now)

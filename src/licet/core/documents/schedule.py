@@ -194,8 +194,7 @@ class Schedule:
                 return self.expires_at
             case State.STALE:
                 return self.stale_until
-            case State.EMPTY | State.DEAD:
-                return -inf
+        return -inf
 
     def _date(self, now: Instant, lifetime: float) -> None:
         self.confirmed, self._lifetime = now, lifetime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from threading import Lock
 from typing import TypeAlias
 
 from licet.core.events.event import Event
@@ -23,11 +24,13 @@ class EventBus:
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self._subscribers = subscribers
+        self._lock = Lock()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Add a subscriber; it sees every later event."""
         # A new tuple, so that an `emit` under way in another thread keeps the one it reads.
-        self._subscribers = (*self._subscribers, subscriber)
+        with self._lock:
+            self._subscribers = (*self._subscribers, subscriber)
 
     def emit(self, event: Event) -> None:
         """Hand `event` to every subscriber."""

@@ -28,6 +28,13 @@ def escape(value: object, limit: int = 64) -> str:
     return text[:limit].encode("unicode_escape").decode("ascii")
 
 
+def _quoted(text: str) -> str:
+    """Return `text` so that it cannot pass for another field of the line."""
+    if not text or any(sign in text for sign in ' ="'):
+        return '"' + text.replace('"', '\\"') + '"'
+    return text
+
+
 class LogSink:
     """Writes events to the logger `licet`."""
 
@@ -49,7 +56,7 @@ class LogSink:
                 return
             if suppressed:
                 data["suppressed"] = suppressed
-        words = " ".join(f"{name}={escape(value)}" for name, value in data.items())
+        words = " ".join(f"{name}={_quoted(escape(value))}" for name, value in data.items())
         logger.log(level, "%s %s", event.name, words, extra={"licet_event": event.name})
 
     def _suppressed(self, code: object) -> int | None:

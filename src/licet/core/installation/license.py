@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import inf
+from typing import NamedTuple
 
 from licet.core.clock import Clock
 from licet.core.errors import (
@@ -28,6 +30,14 @@ LOOK_EVERY = 1.0
 MAX_FILE = 128 * 1024
 
 
+class _Seen(NamedTuple):
+    """What a look found: swapped whole, because threads may look at the same time."""
+
+    text: bytes | None = None
+    stamp: tuple[int, ...] | None = None
+    trouble: str | None = None
+
+
 class LicenseSource:
     """Where the credential stands: text, `file:PATH` or `env:NAME`.
 
@@ -37,38 +47,44 @@ class LicenseSource:
     """
 
     def __init__(self, setting: str, clock: Clock) -> None:
-        kind, _, rest = setting.partition(":")
-        self._path = rest if kind == "file" else None
-        self._variable = rest if kind == "env" else None
+        self._kind, _, self._place = setting.partition(":")
         self._clock = clock
-        self._stamp: tuple[int, ...] | None = None
-        self._text = None if self._path or self._variable else _stripped(setting.encode())
+        self._seen = _Seen()
         #: Monotonic seconds of the next look.
-        self.look_at = float("inf") if self._text else 0.0
+        self.look_at = -inf
+        if self._kind not in ("file", "env"):
+            self._seen, self.look_at = _Seen(_stripped(setting.encode())), inf
+
+    @property
+    def trouble(self) -> str | None:
+        """What kept the file from being read at the last look, for the log."""
+        return self._seen.trouble
 
     def read(self) -> bytes | None:
         """Return the credential as it stands now, None where there is none."""
         now = self._clock.monotonic()
         if now >= self.look_at:
+            if self.look_at > -inf:
+                # One thread looks and the others serve what is known; at first nothing is.
+                self.look_at = now + LOOK_EVERY
+            self._seen = self._look_at_file() if self._kind == "file" else self._look_at_variable()
             self.look_at = now + LOOK_EVERY
-            if self._variable is not None:
-                self._text = _stripped(os.fsencode(os.environ.get(self._variable, "")))
-            elif self._path is not None:
-                self._read_file(self._path)
-        return self._text
+        return self._seen.text
 
-    def _read_file(self, path: str) -> None:
+    def _look_at_variable(self) -> _Seen:
+        return _Seen(_stripped(os.fsencode(os.environ.get(self._place, ""))))
+
+    def _look_at_file(self) -> _Seen:
         try:
             # Follows links: mounted secrets are swapped by replacing one.
-            status = os.stat(path)
+            status = os.stat(self._place)
             stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if stamp == self._stamp:
-                return
-            with open(path, "rb") as file:
-                self._text = _stripped(file.read(MAX_FILE))
-            self._stamp = stamp
-        except OSError:
-            self._text, self._stamp = None, None
+            if stamp == self._seen.stamp:
+                return self._seen
+            with open(self._place, "rb") as file:
+                return _Seen(_stripped(file.read(MAX_FILE)), stamp)
+        except OSError as error:
+            return _Seen(trouble=type(error).__name__)
 
 
 def _stripped(text: bytes) -> bytes | None:
@@ -100,7 +116,8 @@ class Installation:
         self._judge = judge
         self._clock = clock
         self._refused = refused
-        self._retry_at = 0.0
+        self._retry_at = -inf
+        self._failure: LicenseError | None = None
         #: The credential that was last seen to hold.
         self.kept: bytes | None = None
 
@@ -111,8 +128,8 @@ class Installation:
             return None
         return self._recall(kept)
 
-    def grant(self) -> Flow[Grant]:
-        """Return the grant of the installation's license.
+    def held(self) -> Flow[tuple[Grant, bytes] | None]:
+        """Return the installation's license and its credential; None where there never was one.
 
         Raises:
             InstallationUnlicensed: it does not hold; member `error` says why.
@@ -122,35 +139,44 @@ class Installation:
         failure: LicenseError | None = None
         if presented is not None and presented != kept:
             now = self._clock.monotonic()
-            if kept is None or now >= self._retry_at:
+            failure = self._failure
+            if kept is None or failure is None or now >= self._retry_at:
                 try:
                     grant = yield from self._judged(presented)
                 except LicenseError as error:
-                    failure = error
+                    # Kept without its trace, whose frames hold the credential.
+                    failure = self._failure = error.again()
                     self._retry_at = now + LOOK_EVERY
+                    if kept is not None:
+                        self._refused(error)
                 else:
-                    self.kept = presented
-                    return grant
-        if kept is None:
-            raise unlicensed(failure)
-        if failure is not None:
-            self._refused(failure)
-        try:
-            return (yield from self._judged(kept))
-        except LicenseError as error:
-            raise unlicensed(failure or error) from None
+                    self.kept, self._failure = presented, None
+                    return grant, presented
+        if kept is not None:
+            try:
+                return (yield from self._judged(kept)), kept
+            except LicenseError as error:
+                # Undecided is not a no, whatever became of the replacement.
+                if failure is None or isinstance(error, LicenseUnavailable):
+                    failure = error.again()
+        if failure is None:
+            return None
+        raise unlicensed(failure)
+
+    def missing(self) -> InstallationUnlicensed:
+        """Return the answer for an installation without any license."""
+        trouble = self._source.trouble
+        return InstallationUnlicensed.because("missing", trouble and f"missing:{trouble}")
 
     def _judged(self, credential: bytes) -> Flow[Grant]:
         return self._recall(credential) or (yield from self._judge(credential))
 
 
-def unlicensed(error: LicenseError | None) -> LicenseError:
+def unlicensed(error: LicenseError) -> LicenseError:
     """Return the answer for an installation whose license failed with `error`."""
-    if error is None:
-        return InstallationUnlicensed("missing", members={"error": "missing"})
     if isinstance(error, LicenseUnavailable) or error.status in (400, 429):
-        return error
-    return InstallationUnlicensed(error.reason, members={"error": _word(error)})
+        return error.again()
+    return InstallationUnlicensed.because(_word(error), error.reason)
 
 
 def _word(error: LicenseError) -> str:

@@ -20,7 +20,7 @@ from licet.core.documents.flight import Flight
 from licet.core.documents.health import Health as Health  # what `health()` returns
 from licet.core.documents.health import Trouble
 from licet.core.documents.remote import RemoteDocument
-from licet.core.documents.schedule import Need, Schedule, Unavailable
+from licet.core.documents.schedule import Need, Schedule, Unavailable, Use, UseAndRefresh
 from licet.core.errors import KeysUnavailable, LicenseInvalid
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
@@ -127,8 +127,10 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
             return snapshot, key
         flight = self._flight_for(name)
-        begins_now = not flight.claimed
-        succeeded: bool | None = yield flight
+        begins_now, succeeded = False, True
+        if flight is not None:
+            begins_now = not flight.claimed
+            succeeded = yield flight
         snapshot = self._current()
         if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
             return snapshot, key
@@ -145,27 +147,32 @@ class KeyStore(RemoteDocument[KeySnapshot]):
 
     def _current(self) -> KeySnapshot | None:
         """Return the snapshot if it may serve; takes no lock unless something is owed."""
-        snapshot = self.snapshot
-        if (
-            snapshot is not None
-            and self._clock.monotonic() < self.look_at
-            and self._clock.wall() < snapshot.stale_until
-        ):
-            return snapshot
+        # The time first: a set that has just landed is in place before its time is.
+        if self._clock.monotonic() < self.look_at:
+            snapshot = self.snapshot
+            if snapshot is not None and self._clock.wall() < snapshot.stale_until:
+                return snapshot
         return self.snapshot if self.look() else None
 
-    def _flight_for(self, name: tuple[str, str]) -> Flight:
-        """Return the flight to wait for; raise what is known without one."""
+    def _flight_for(self, name: tuple[str, str]) -> Flight | None:
+        """Return the flight to wait for, None if the key has just landed; else raise."""
         now = self._now()
         with self._guarded:
-            need = Need.ABSENT if name in self._absent else Need.MISSING
+            if self.snapshot is not None and name in self.snapshot.keys:
+                need = Need.PRESENT
+            else:
+                need = Need.ABSENT if name in self._absent else Need.MISSING
             answer = self._ask(now, need)
             error = self._error
-        if isinstance(answer, Flight):
-            return answer
-        if isinstance(answer, Unavailable):
-            raise KeysUnavailable(f"keys_unavailable:{error}", retry_after=answer.retry_after)
-        raise _unknown(name[0])
+        match answer:
+            case Flight():
+                return answer
+            case Use() | UseAndRefresh():
+                return None
+            case Unavailable(retry_after):
+                raise KeysUnavailable(f"keys_unavailable:{error}", retry_after=retry_after)
+            case _:
+                raise _unknown(name[0])
 
     def parse(self, response: Response, before: KeySnapshot | None) -> KeySnapshot:
         """Return the key set that an answer holds."""

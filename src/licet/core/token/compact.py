@@ -13,6 +13,7 @@ from licet.core.errors import LicenseInvalid
 from licet.core.token import base64url, strictjson
 
 MAX_HEADER = 2048
+_MAX_HEADER_SEGMENT = (MAX_HEADER * 4 + 2) // 3
 
 #: A header with one of these is no license token, whatever its value: it would name another
 #: key, another reading of the payload, or belongs to JWE (RFC 7516) or a nested JWT.
@@ -99,7 +100,7 @@ def parse(credential: bytes, *, max_size: int, headers: HeaderCache) -> CompactT
 
 
 def _header(segment: bytes) -> Header:
-    if len(segment) > MAX_HEADER * 4 // 3:
+    if len(segment) > _MAX_HEADER_SEGMENT:
         raise LicenseInvalid("header_too_large")
     members = strictjson.loads(base64url.decode(segment))
     forbidden = FORBIDDEN.intersection(members)

@@ -16,8 +16,10 @@ MAX_DEPTH = 32
 MAX_MEMBERS = 1_000
 MAX_INTEGER = 2**53
 
-# A string is skipped whole, so that brackets inside strings do not count.
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# A string is skipped whole, so that brackets inside strings do not count. One that never ends is
+# skipped to the end of the text: looking for its end again from each later quote would cost the
+# square of the length.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def loads(data: bytes, *, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
@@ -37,16 +39,16 @@ def loads(data: bytes, *, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
         raise ValueError("nested too deeply")
     try:
         value = _DECODER.decode(text)
+        if type(value) is not dict:
+            raise ValueError("not an object")
+        if text.count(":") > max_members and _members(value) > max_members:
+            raise ValueError("too many members")
+        if "\\u" in text:
+            # Raises UnicodeEncodeError, a ValueError, on a lone surrogate.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         # The caller's stack was nearly full: no statement about the document, but no license.
         raise ValueError("no stack left to read it") from None
-    if type(value) is not dict:
-        raise ValueError("not an object")
-    if text.count(":") > max_members and _members(value) > max_members:
-        raise ValueError("too many members")
-    if "\\u" in text:
-        # Raises UnicodeEncodeError, a ValueError, on a lone surrogate.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 

@@ -1,0 +1,257 @@
+"""Flights: one fetch, many waiters, in threads and in tasks, whoever leaves in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from licet.core.documents.flight import Flight
+from tests.core.loopback import until
+
+
+class Work:
+    """Work that lasts until it is released, and counts how often it was begun."""
+
+    def __init__(self, outcome: bool = True) -> None:
+        self.begun = 0
+        self.threads: set[int] = set()
+        self.started = threading.Event()
+        self.released = threading.Event()
+        self._outcome = outcome
+
+    def __call__(self) -> bool:
+        self.begun += 1
+        self.threads.add(threading.get_ident())
+        self.started.set()
+        self.released.wait(20)
+        return self._outcome
+
+
+@pytest.fixture(name="work")
+def _work() -> Iterator[Work]:
+    work = Work()
+    yield work
+    work.released.set()
+
+
+@pytest.fixture(name="no_threads")
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_the_first_thread_performs_it_inline(work: Work) -> None:
+    """No second thread is needed under WSGI."""
+    work.released.set()
+    flight = Flight(work, 5)
+    assert (flight.claimed, flight.landed, flight.outcome) == (False, False, None)
+    assert flight.run() is True
+    assert work.threads == {threading.get_ident()}
+    assert (flight.claimed, flight.landed) == (True, True)
+    assert flight.run() is True
+    assert work.begun == 1
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_followers_get_the_outcome_of_the_leader(outcome: bool) -> None:
+    """Every thread that waits learns how it ended."""
+    work, outcomes = Work(outcome), []
+    flight = Flight(work, 20)
+    threads = [threading.Thread(target=lambda: outcomes.append(flight.run())) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    work.started.wait(10)
+    work.released.set()
+    for thread in threads:
+        thread.join(10)
+    assert outcomes == [outcome] * 20
+    assert work.begun == 1
+
+
+def test_a_follower_waits_no_longer_than_its_patience(work: Work) -> None:
+    """A flight that does not land leaves its followers undecided."""
+    flight = Flight(work, 0.05)
+    assert flight.launch()
+    work.started.wait(10)
+    assert flight.run() is None
+
+
+@pytest.mark.anyio
+async def test_a_task_waits_no_longer_than_its_patience(work: Work) -> None:
+    """The same for a task, which performs nothing itself."""
+    assert await Flight(work, 0.05).arun() is None
+
+
+def test_an_interrupt_in_the_leader_strands_nobody() -> None:
+    """What is no Exception goes through the leader, and the followers learn of a failure."""
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        go.wait(20)
+        raise SystemExit
+
+    flight, outcomes = Flight(work, 20), []
+
+    def lead() -> None:
+        with pytest.raises(SystemExit):
+            flight.run()
+
+    leader = threading.Thread(target=lead)
+    follower = threading.Thread(target=lambda: outcomes.append(flight.run()))
+    leader.start()
+    begun.wait(10)
+    follower.start()
+    go.set()
+    follower.join(10)
+    leader.join(10)
+    assert outcomes == [False]
+
+
+def test_a_flight_left_unclaimed_is_claimed_by_the_next(work: Work) -> None:
+    """Who boards and goes away before anything happened has done nothing to it."""
+    work.released.set()
+    flight = Flight(work, 5)
+    assert flight.claim()
+    assert not flight.claim()
+    assert Flight(work, 5).run() is True
+
+
+@pytest.mark.anyio
+async def test_a_task_never_performs_it(work: Work) -> None:
+    """A daemon thread does, so the loop stays free while it lasts."""
+    flight, ticks = Flight(work, 20), 0
+
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            assert await flight.arun() is True
+
+        for _ in range(3):
+            group.start_soon(wait)
+        while not work.started.is_set():
+            ticks += 1
+            await anyio.lowlevel.checkpoint()
+        work.released.set()
+    assert work.begun == 1
+    assert threading.get_ident() not in work.threads
+    assert ticks > 0
+    assert await flight.arun() is True
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_leader_takes_nothing_from_its_followers(work: Work) -> None:
+    """The task that started the thread goes away; fifty others are served."""
+    flight, outcomes = Flight(work, 20), []
+    leader = anyio.CancelScope()
+
+    async def lead() -> None:
+        with leader:
+            await flight.arun()
+
+    async def follow() -> None:
+        outcomes.append(await flight.arun())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lead)
+        while not work.started.is_set():
+            await anyio.lowlevel.checkpoint()
+        for _ in range(50):
+            group.start_soon(follow)
+        await anyio.wait_all_tasks_blocked()
+        leader.cancel()
+        await anyio.wait_all_tasks_blocked()
+        work.released.set()
+    assert outcomes == [True] * 50
+    assert work.begun == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("no_threads")
+async def test_where_no_thread_starts_a_task_performs_it(work: Work) -> None:
+    """Better a loop that waits once than a license that is never decided."""
+    work.released.set()
+    assert await Flight(work, 5).arun() is True
+    assert work.threads == {threading.get_ident()}
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_launch_that_fails_leaves_it_unclaimed(work: Work) -> None:
+    """Somebody else can still perform it."""
+    work.released.set()
+    flight = Flight(work, 5)
+    assert not flight.launch()
+    assert not flight.claimed
+    flight.fly()
+    assert flight.outcome is True
+    flight.fly()
+    assert work.begun == 1
+
+
+@pytest.mark.parametrize("closed_first", [True, False])
+def test_a_loop_closed_in_mid_flight_harms_nobody(work: Work, closed_first: bool) -> None:
+    """A waiter in a dead loop, whether before or behind, does not keep the others waiting."""
+    flight, outcomes = Flight(work, 20), []
+
+    def doomed() -> None:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(flight.arun())
+        loop.call_later(0.05, loop.stop)
+        loop.run_forever()
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+    async def wait() -> None:
+        outcomes.append(await flight.arun())
+
+    alive = [
+        threading.Thread(target=anyio.run, args=(wait,), kwargs={"backend": backend})
+        for backend in ("asyncio", "trio")
+    ]
+    if closed_first:
+        doomed()
+    for thread in alive:
+        thread.start()
+    until(lambda: len(flight._wakers) == len(alive) + closed_first)
+    if not closed_first:
+        doomed()
+    work.released.set()
+    for thread in alive:
+        thread.join(20)
+    assert outcomes == [True, True]
+    assert work.begun == 1
+
+
+def test_threads_and_loops_of_every_kind_share_one(work: Work) -> None:
+    """Thirty threads, and a hundred tasks in each of two loops: begun once, served all."""
+    flight, outcomes = Flight(work, 30), []
+
+    async def tasks() -> None:
+        async def wait() -> None:
+            outcomes.append(await flight.arun())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(wait)
+
+    threads = [threading.Thread(target=lambda: outcomes.append(flight.run())) for _ in range(30)]
+    threads += [
+        threading.Thread(target=anyio.run, args=(tasks,), kwargs={"backend": backend})
+        for backend in ("asyncio", "trio")
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(flight._wakers) == 200)
+    work.released.set()
+    for thread in threads:
+        thread.join(20)
+    assert outcomes == [True] * 230
+    assert work.begun == 1
