@@ -1,0 +1,23 @@
+"""The client of test_reports.py: FastAPI's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from example_projects.fastapi_reports.app import create_app
+from licet import Settings
+
+
+@pytest.fixture
+def get(license_settings: dict[str, Any]) -> Callable[..., tuple[int, Any]]:
+    client = TestClient(create_app(Settings(**license_settings, exempt_paths=("/health",))))
+
+    def get(path: str, **headers: str) -> tuple[int, Any]:
+        answer = client.get(path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return answer.status_code, answer.json()
+
+    return get

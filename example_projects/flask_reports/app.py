@@ -1,0 +1,69 @@
+"""Reports for whoever has a license for them, on Flask.
+
+    python -m flask run --port 8001
+
+Settings come from LICET_… environment variables; without them licenses are those of the example
+license server on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Flask, g
+from flask.typing import ResponseReturnValue
+
+from licet import Settings, requires_feature, requires_role
+from licet.flask import Licet
+
+DEFAULTS = {"LICET_ISSUER": "http://127.0.0.1:8000", "LICET_AUDIENCE": "acme-reports"}
+
+licensing = Licet()
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/health")
+@licensing.exempt
+def health() -> ResponseReturnValue:
+    return {"status": "ok"}
+
+
+@pages.get("/me")
+def me() -> ResponseReturnValue:
+    entitlements = g.entitlements
+    return {
+        "license": entitlements.license_id,
+        "customer": entitlements.customer,
+        "plan": entitlements.plan,
+        "features": sorted(entitlements.features),
+        "roles": sorted(entitlements.roles),
+        "seats": entitlements.limit("seats"),
+    }
+
+
+@pages.get("/reports")
+@requires_feature("analytics")
+def reports() -> ResponseReturnValue:
+    return {"reports": ["revenue", "churn"]}
+
+
+@pages.get("/export")
+@requires_feature("export")
+def export() -> ResponseReturnValue:
+    return {"rows": [["month", "revenue"], ["2026-01", 1200]]}
+
+
+@pages.get("/admin-report")
+@requires_role("admin")
+def admin_report() -> ResponseReturnValue:
+    return {"reports": ["audit"]}
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    app = Flask(__name__)
+    app.config.from_mapping(config or {"LICET_SETTINGS": Settings.from_env(DEFAULTS | os.environ)})
+    licensing.init_app(app)
+    app.register_blueprint(pages)
+    return app

@@ -1,0 +1,130 @@
+"""`licet demo`: the example applications on real servers, expected beside observed.
+
+Everything happens on loopback, with keys made for the run. The admin key of the license server
+passes through the environment of that one process and is never shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from licet.cli.demo.servers import Server
+
+ISSUER = "https://licenses.acme.example"
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "demo",
+        help="play the example applications on real servers and print one table",
+        description="Starts a license server and the example applications on loopback, plays "
+        "licenses of every kind before each, and prints expected beside observed.",
+        epilog="Exit status: 0 if all answers are the expected ones, 1 if not or if a server "
+        "failed, 2 if something is not installed.",
+    )
+    parser.add_argument("--serve", action="store_true", help="keep everything up until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Play, print, and return the exit status."""
+    from licet.cli.demo import programs
+
+    if missing := programs.missing():
+        _tell(f'the demo needs {", ".join(missing)}: pip install "licet[demo]"')
+        return 2
+
+    from licet.cli.demo.servers import ServerFailed
+
+    try:
+        return _play(arguments)
+    except ServerFailed as error:
+        _tell(str(error))
+        return 1
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from licet.cli.demo import programs, table
+    from licet.cli.demo.licenses import Vendor
+    from licet.cli.demo.scenes import AUDIENCE, SETTINGS, Play
+    from licet.cli.demo.servers import Servers
+
+    with (
+        tempfile.TemporaryDirectory(prefix="licet-demo-") as directory,
+        Servers(Path(directory), _announce) as servers,
+    ):
+        admin_key = secrets.token_urlsafe(24)
+        vendor_environ = {
+            "LICENSE_SERVER_ADMIN_KEY": admin_key,
+            "LICENSE_SERVER_AUDIENCE": AUDIENCE,
+            "LICENSE_SERVER_ISSUER": ISSUER,
+            "LICENSE_SERVER_KEY_FILE": str(Path(directory, "issuer.json")),
+        }
+        (license_server,) = servers.start(programs.license_server(), **vendor_environ)
+        settings = {
+            **SETTINGS,
+            "LICET_ISSUER": ISSUER,
+            "LICET_JWKS_URL": f"{license_server.url}/.well-known/jwks.json",
+        }
+        apps = servers.start(*programs.applications(), **settings)
+        token = None
+        with (
+            Vendor(license_server.url, admin_key) as vendor,
+            Play(servers, license_server, apps, vendor, settings) as play,
+        ):
+            rows = list(play.scenes())
+            if arguments.serve:
+                again = programs.license_server(license_server.port)
+                (license_server,) = servers.start(again, **vendor_environ)
+                token = play.full()
+        report = (rows, [license_server, *apps], _curl(apps, token))
+        if arguments.json:
+            print(json.dumps(table.document(*report), indent=1), flush=True)
+        else:
+            print(table.text(*report, colour=_colour()), flush=True)
+        servers.check()
+        if arguments.serve:
+            _tell("Serving until Ctrl-C.")
+            try:
+                while True:
+                    servers.check()
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                _tell("Stopping.")
+        return 0 if all(row.agrees for row in rows) else 1
+
+
+def _curl(apps: list[Server], token: str | None) -> list[str]:
+    """Return lines for a shell; `token` where somebody is there to answer."""
+    held = "$LICENSE"
+    hint = "# `licet demo --serve` keeps the servers up and prints a LICENSE for these lines"
+    return [
+        f"LICENSE={token}" if token else hint,
+        f"curl -i {apps[0].url}/health",
+        f"curl -i {apps[0].url}/me",
+        *(f'curl -i -H "Authorization: Bearer {held}" {app.url}/reports' for app in apps),
+        f'curl -i -H "Authorization: Bearer {held}" -H "X-License-Token: {held}" {apps[0].url}/me',
+    ]
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _announce(server: Server) -> None:
+    _tell(f"started {server.program!s:<26} pid {server.pid:<8} {server.url}")
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

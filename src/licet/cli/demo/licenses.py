@@ -1,0 +1,76 @@
+"""The licenses of the demo: asked of the license server, or made by somebody who may not.
+
+What the forger and the tamperer do needs nothing but a license that somebody else was given.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+
+from licet.cli.demo.servers import ServerFailed
+from licet.core.token import base64url
+from licet.issuer import Issuer
+
+
+class Vendor(AbstractContextManager["Vendor"]):
+    """The license server's HTTP API, as whoever has its admin key sees it.
+
+    Args:
+        url: scheme, host and port.
+        admin_key: what the server was started with.
+    """
+
+    def __init__(self, url: str, admin_key: str) -> None:
+        self._client = httpx.Client(
+            base_url=f"{url}/v1",
+            headers={"Authorization": f"Bearer {admin_key}"},
+            trust_env=False,
+            timeout=10,
+        )
+
+    def license(self, **content: Any) -> str:
+        """Return a new license token."""
+        token: str = self._post("licenses", **content)["token"]
+        return token
+
+    def rotate(self) -> None:
+        """Have new licenses signed by a new key."""
+        self._post("keys/rotate")
+
+    def withdraw(self, token: str) -> None:
+        """Have the key of `token` published no longer."""
+        self._post(f"keys/{_segment(token, 0)['kid']}/retire")
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def _post(self, path: str, **content: Any) -> dict[str, Any]:
+        """Raise `ServerFailed` where the answer is none, or no success."""
+        try:
+            answer = self._client.post(path, json=content).raise_for_status()
+        except httpx.HTTPError as error:
+            raise ServerFailed(f"License server: {type(error).__name__} at {path}") from None
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+def forged(token: str) -> str:
+    """Return the claims of `token` under the same key id, signed with a key of one's own."""
+    claims = _segment(token, 1)
+    return Issuer.generate(claims["iss"]).sign(claims, header={"kid": _segment(token, 0)["kid"]})
+
+
+def tampered(token: str) -> str:
+    """Return `token` with another plan, under its old signature."""
+    header, _, signature = token.split(".")
+    payload = json.dumps({**_segment(token, 1), "plan": "everything"}).encode()
+    return f"{header}.{base64url.encode(payload).decode()}.{signature}"
+
+
+def _segment(token: str, index: int) -> dict[str, Any]:
+    members: dict[str, Any] = json.loads(base64url.decode(token.split(".")[index].encode()))
+    return members

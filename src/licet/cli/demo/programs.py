@@ -1,0 +1,58 @@
+"""Which applications the demo starts, where they are, and what serves each."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import licet
+from licet.cli.demo.servers import Program
+
+#: In a wheel the examples lie inside the package, in a checkout beside it.
+PLACES = (
+    Path(licet.__file__).parent / "_examples",
+    Path(licet.__file__).parents[2] / "example_projects",
+)
+EXAMPLES = next((place for place in PLACES if place.is_dir()), PLACES[0])
+
+
+def _uvicorn(*arguments: str, port: int = 0) -> tuple[str, ...]:
+    quiet = ("--no-access-log", "--no-use-colors", "--timeout-graceful-shutdown", "2")
+    return ("-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), *quiet, *arguments)
+
+
+def _gunicorn(application: str) -> tuple[str, ...]:
+    return ("-m", "gunicorn", "--config", "python:licet.cli.demo.gunicorn", application)
+
+
+def license_server(port: int = 0) -> Program:
+    """Return the license server, on a port of its own choice or on `port`."""
+    arguments = _uvicorn("--factory", "app:from_env", port=port)
+    directory = EXAMPLES / "license_server"
+    return Program("License server", "uvicorn", directory, arguments, health="/healthz")
+
+
+def applications() -> list[Program]:
+    """Return the example applications, each with a server that is installed here."""
+    django, flask = EXAMPLES / "django_reports", EXAMPLES / "flask_reports"
+    django_asgi = _uvicorn("--lifespan", "off", "reports.asgi:application")
+    factory = _uvicorn("--factory", "app:create_app")
+    programs = [
+        Program("Django", "uvicorn", django, django_asgi),
+        Program("Starlette", "uvicorn", EXAMPLES / "starlette_reports", factory),
+        Program("FastAPI", "uvicorn", EXAMPLES / "fastapi_reports", factory),
+    ]
+    if find_spec("gunicorn") is None:  # as on Windows
+        werkzeug = ("-m", "flask", "run", "--host", "127.0.0.1", "--port", "0")
+        return [Program("Flask", "werkzeug", flask, werkzeug), *programs]
+    return [
+        Program("Flask", "gunicorn", flask, _gunicorn("app:create_app()")),
+        Program("Django", "gunicorn", django, _gunicorn("reports.wsgi")),
+        *programs,
+    ]
+
+
+def missing() -> list[str]:
+    """Return the modules that the demo needs and that are not installed."""
+    needed = ("django", "flask", "starlette", "fastapi", "uvicorn")
+    return [name for name in needed if find_spec(name) is None]
