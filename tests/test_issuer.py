@@ -17,9 +17,9 @@ from pathlib import Path
 import jwt
 import pytest
 
-from licet.issuer.signing import SigningKey
 from licet.core.clock import Clock
 from licet.issuer import MOST_KEYS, Issuer, KeyFileError, LicenseSizeWarning
+from licet.issuer.signing import SigningKey
 
 NAME = "https://licenses.acme.example"
 NOW = 1_700_000_000.75

@@ -23,8 +23,7 @@ pytest_plugins = ["pytester"]
 
 INSTALLED = bool(entry_points(group="pytest11", name="licet"))
 HEAVY = (
-    "jwt cryptography httpx httpcore httpx2 anyio django flask werkzeug starlette"
-    " fastapi asgiref"
+    "jwt cryptography httpx httpcore httpx2 anyio django flask werkzeug starlette fastapi asgiref"
 )
 
 
@@ -100,8 +99,7 @@ def test_a_license_made_for_a_test_may_have_ended() -> None:
 def test_the_settings_are_settings() -> None:
     """The options are accepted as they are and never fetch."""
     settings = Settings(**testing.license_settings())
-    assert settings.issuers is not None
-    assert settings.issuers[testing.ISSUER].jwks_url is None
+    assert settings.by_issuer[testing.ISSUER].jwks_url is None
 
 
 def test_without_entitled_there_is_nothing() -> None:

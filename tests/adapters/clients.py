@@ -119,7 +119,9 @@ class WsgiClient:
         """Send one request."""
         started: list[tuple[int, list[tuple[str, str]]]] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Any:
             if exc_info and started:
                 started.clear()
             assert not started, "start_response is called once"

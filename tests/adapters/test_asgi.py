@@ -158,7 +158,9 @@ async def test_an_error_after_the_response_started_is_raised_again() -> None:
         raise RoleNotGranted
 
     with pytest.raises(RoleNotGranted):
-        await call(LicenseMiddleware(app, **OPTIONS), http_scope("GET", "/", bearer(license_token())))
+        await call(
+            LicenseMiddleware(app, **OPTIONS), http_scope("GET", "/", bearer(license_token()))
+        )
 
 
 @pytest.mark.anyio
@@ -225,7 +227,9 @@ def test_an_error_in_a_websocket_ends_it(accepted: bool, extension: bool) -> Non
             await send({"type": "websocket.accept"})
         requires_feature("gold")(lambda: None)()
 
-    sent = websocket(LicenseMiddleware(app, **OPTIONS), bearer(license_token()), extension=extension)
+    sent = websocket(
+        LicenseMiddleware(app, **OPTIONS), bearer(license_token()), extension=extension
+    )
     if extension and not accepted:
         assert sent[0]["status"] == 403
     else:

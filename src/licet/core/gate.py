@@ -70,7 +70,7 @@ class Gate:
         transport = transport or Transport(
             client_context(settings.tls_minimum, settings.tls_ca_file)
         )
-        issuers = settings.issuers or {}
+        issuers = settings.by_issuer
         self._profiles = {issuer: _profile(issuer, one) for issuer, one in issuers.items()}
         self.keys = {
             issuer: KeyStore(
@@ -94,7 +94,9 @@ class Gate:
         self._wall = clock.wall
         self._monotonic = clock.monotonic
         #: What a view raises once its license has ended, where that is not `LicenseExpired`.
-        self._ended = None if settings.license is None else InstallationUnlicensed.because("expired")
+        self._ended = (
+            None if settings.license is None else InstallationUnlicensed.because("expired")
+        )
         self.installation = (
             Installation(
                 LicenseSource(settings.license, clock),
@@ -205,7 +207,7 @@ class Gate:
         return self.admit(grant, credential.value, credential.source)
 
     def _absent(self, error: LicenseError) -> Entitlements:
-        """Return what a request may do for which there is no license; raise `error` if it may not."""
+        """Return what a request without a license may do; raise `error` where it needs one."""
         if self.settings.required:
             raise error
         return Entitlements.unlicensed(error)
@@ -262,7 +264,9 @@ class Gate:
         """Return the refusal that `error` is, or that anything unexpected becomes."""
         if isinstance(error, LicenseError):
             return error
-        logger.error("unexpected error in the license check; the request is refused", exc_info=error)
+        logger.error(
+            "unexpected error in the license check; the request is refused", exc_info=error
+        )
         return LicenseUnavailable(f"internal_error:{type(error).__name__}")
 
     def _denied(self, error: LicenseError) -> None:

@@ -42,7 +42,7 @@ class Options:
         ConfigError: an unknown keyword.
     """
 
-    if not TYPE_CHECKING:  # there the signature of `__init__` says it
+    if not TYPE_CHECKING:  # pragma: no branch - type checkers read the signature of `__init__`
 
         def __new__(cls, *arguments: Any, **options: Any) -> Any:
             known = [each.name for each in fields(cls)]
@@ -79,12 +79,13 @@ def optional(kind: Kind) -> Kind:
     )
 
 
-def text(*, check: Callable[[str, str], str] | None = None) -> Kind:
-    """Return the kind of non-empty text without control characters."""
+def text(*, check: Callable[[str, str], str] | None = None, strip: bool = False) -> Kind:
+    """Return the kind of non-empty text without control characters; `strip` trims it first."""
 
     def checked(name: str, value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
             raise ConfigError(name, "is empty or no text", "write a non-empty string")
+        value = value.strip() if strip else value
         if _CONTROL.search(value):
             raise ConfigError(name, "contains a control character", "remove CR, LF and the like")
         return check(name, value) if check else value

@@ -85,13 +85,10 @@ class Sources:
         """
         checked = []
         for source in sources:
-            kind, _, name = source.rpartition(":")
-            # The kinds are header names too, but whoever writes one alone has forgotten its name.
-            if (
-                kind not in ("", "cookie", "query")
-                or not _TOKEN.fullmatch(name)
-                or (not kind and name.lower() in ("cookie", "query"))
-            ):
+            kind, colon, name = source.rpartition(":")
+            # A kind is a header name too, but whoever writes it alone has forgotten what follows.
+            kinded = (kind if colon else name.lower()) in ("cookie", "query")
+            if kinded != bool(colon) or not _TOKEN.fullmatch(name):
                 raise ConfigError(
                     "sources", f"holds {source!r}", "write a header name, cookie:NAME or query:NAME"
                 )

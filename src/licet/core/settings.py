@@ -50,7 +50,7 @@ DEFAULT_SOURCES = ("authorization", "x-license-token")
 
 
 def _license(name: str, value: str) -> str:
-    if value.strip() in ("file:", "env:"):
+    if value in ("file:", "env:"):
         raise ConfigError(name, "names nothing", "write file:PATH, env:NAME or the license itself")
     return value
 
@@ -92,7 +92,7 @@ class Settings(Options):
     max_lifetime: float = option(400 * DAY, LIFETIME)
     max_token_size: int = option(4096, number(256, 65_536, whole=True, unit="bytes"))
     sources: tuple[str, ...] | None = option(None, optional(texts(empty=True)))
-    license: str | None = option(None, optional(text(check=_license)), secret=True)
+    license: str | None = option(None, optional(text(check=_license, strip=True)), secret=True)
     required: bool = option(True, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
@@ -109,14 +109,20 @@ class Settings(Options):
                 kind = each.metadata["kind"]
                 keep(self, each.name, kind.check(each.name, getattr(self, each.name)))
         self._check_sources()
-        issuers = self._issuers()
-        keep(self, "issuers", MappingProxyType(issuers))
-        keep(self, "audience", None if self.issuer is None else issuers[self.issuer].audience)
+        if self.issuers is not None:
+            keep(self, "issuers", MappingProxyType(dict(self.issuers)))
+        if self.issuer in self.by_issuer:
+            keep(self, "audience", self.by_issuer[self.issuer].audience)
+
+    @cached_property
+    def by_issuer(self) -> Mapping[str, IssuerSettings]:
+        """What counts for each issuer: `issuers`, or the one that the flat fields spell."""
+        return MappingProxyType(self._issuers())
 
     @cached_property
     def fingerprint(self) -> bytes:
         """SHA-256 over all options: equal for equal settings; gates are shared by it."""
-        issuers = {issuer: _values(one) for issuer, one in (self.issuers or {}).items()}
+        issuers = {issuer: _values(one) for issuer, one in self.by_issuer.items()}
         return hashlib.sha256(repr((_values(self), issuers)).encode()).digest()
 
     @classmethod
@@ -223,14 +229,15 @@ class Settings(Options):
     def __reduce__(self) -> tuple[object, ...]:
         if self.license is not None:
             raise TypeError("settings that hold a secret cannot be pickled")
-        # A mapping proxy cannot be pickled.
-        return _restored, ({**self.__dict__, "issuers": dict(self.issuers or {})},)
+        values = dict(_values(self))
+        if self.issuers is not None:
+            # A mapping proxy cannot be pickled.
+            values["issuers"] = dict(self.issuers)
+        return _restored, (values,)
 
 
-def _restored(state: dict[str, Any]) -> Settings:
-    settings = Settings.__new__(Settings)
-    settings.__dict__.update(state, issuers=MappingProxyType(state["issuers"]))
-    return settings
+def _restored(values: dict[str, Any]) -> Settings:
+    return Settings(**values)
 
 
 def _values(settings: Settings | IssuerSettings) -> list[tuple[str, object]]:

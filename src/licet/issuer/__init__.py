@@ -16,12 +16,12 @@ from datetime import timedelta
 from threading import Lock
 from typing import NoReturn, Self
 
+from licet.core.clock import SYSTEM_CLOCK, Clock
+from licet.core.token import base64url
 from licet.issuer import arguments, signing
 from licet.issuer.arguments import Instant, Seconds
 from licet.issuer.proofreading import proofread
 from licet.issuer.signing import KeyFileError, SigningKey
-from licet.core.clock import SYSTEM_CLOCK, Clock
-from licet.core.token import base64url
 
 __all__ = ["Issuer", "KeyFileError", "LicenseSizeWarning"]
 

@@ -17,9 +17,7 @@ _MAX_HEADER_SEGMENT = (MAX_HEADER * 4 + 2) // 3
 
 #: A header with one of these is no license token, whatever its value: it would name another
 #: key, another reading of the payload, or belongs to JWE (RFC 7516) or a nested JWT.
-FORBIDDEN = frozenset(
-    "jku x5u jwk x5c x5t x5t#S256 crit b64 cty zip enc epk apu apv iv tag p2s p2c".split()
-)
+FORBIDDEN = frozenset("jku x5u jwk x5c crit b64 cty zip enc epk apu apv iv tag p2s p2c".split())
 _KID = frozenset(range(0x20, 0x7F))
 
 

@@ -1,0 +1,210 @@
+"""What the README shows works: every block of Python in it runs here."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from licet import Entitlements, requires_feature
+from licet.core.settings import Settings
+from licet.issuer import Issuer
+from tests.adapters.clients import AsgiClient, WsgiClient
+from tests.adapters.contract import bearer
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = "https://licenses.acme.example"
+
+
+def blocks(language: str = "python") -> list[str]:
+    """Return the fenced blocks of one language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def block(mark: str) -> str:
+    """Return the one block of Python that holds `mark`."""
+    (found,) = [text for text in blocks() if mark in text]
+    return found
+
+
+class Published:
+    """An issuer whose keys are served on loopback."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.issuer = Issuer.generate(url)
+
+    def license(self, **claims: Any) -> str:
+        """Return a license for the README's product."""
+        return self.issuer.issue(
+            audience="acme-reports", subject="lic_1", plan="professional", **claims
+        )
+
+    def run(self, text: str, **names: Any) -> dict[str, Any]:
+        """Execute a block as its reader would, with this issuer in place of the one shown."""
+        namespace = {"__name__": "shown", **names}
+        exec(compile(text.replace(SHOWN, self.url), "README.md", "exec"), namespace)  # noqa: S102
+        return namespace
+
+
+@pytest.fixture(name="published", scope="module")
+def _published() -> Iterator[Published]:
+    made: list[Published] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(made[0].issuer.jwks()).encode()
+            self.send_response(200 if self.path == "/.well-known/jwks.json" else 404)
+            self.send_header("Content-Type", "application/jwk-set+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        made.append(Published(f"http://127.0.0.1:{server.server_port}"))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield made[0]
+        server.shutdown()
+        thread.join()
+
+
+def check(client: Any, published: Published, plan: Any) -> None:
+    """A good license is served, a poorer one is refused, none is challenged."""
+    good = published.license(features=["analytics"], limits={"seats": 10})
+    answer = client.request("GET", "/reports", bearer(good))
+    assert answer.status == 200
+    assert plan(answer) == "professional"
+    assert client.request("GET", "/reports").status == 401
+
+
+def refuses_without_feature(client: Any, published: Published) -> None:
+    """A license without the feature is told so."""
+    answer = client.request("GET", "/reports", bearer(published.license()))
+    assert answer.json["code"] == "feature_not_licensed"
+
+
+def test_django(published: Published) -> None:
+    """The Django blocks make a project that serves licensed requests."""
+    pytest.importorskip("django")
+    from django.core.handlers.wsgi import WSGIHandler
+    from django.test import override_settings
+    from django.urls import path
+
+    import tests.adapters.django_project  # noqa: F401 - configures Django
+
+    settings = published.run(block("# settings.py"), INSTALLED_APPS=[], MIDDLEWARE=[])
+    views = published.run(block("# views.py"))
+    urls = type("urls", (), {"urlpatterns": [path("reports", views["report"])]})
+    shown = {name: value for name, value in settings.items() if name.isupper()}
+    with override_settings(**shown, ROOT_URLCONF=urls, ALLOWED_HOSTS=["testserver"]):
+        client = WsgiClient(WSGIHandler(), [])
+        check(client, published, lambda answer: answer.json["plan"])
+        refuses_without_feature(client, published)
+
+
+def test_flask(published: Published) -> None:
+    """The Flask block is a whole application."""
+    pytest.importorskip("flask")
+    shown = published.run(block("Licet(app)"))
+    client = WsgiClient(shown["app"].wsgi_app, [])
+    check(client, published, lambda answer: answer.json["plan"])
+    refuses_without_feature(client, published)
+    assert client.request("GET", "/health").body == b"ok"
+
+
+def test_starlette(published: Published) -> None:
+    """The Starlette block is a whole application."""
+    pytest.importorskip("starlette")
+    client = AsgiClient(published.run(block("from licet.starlette"))["app"], [])
+    check(client, published, lambda answer: answer.json["plan"])
+    refuses_without_feature(client, published)
+
+
+def test_fastapi(published: Published) -> None:
+    """The FastAPI block is a whole application, with the lock in its OpenAPI page."""
+    pytest.importorskip("fastapi")
+    app = published.run(block("from licet.fastapi"))["app"]
+    client = AsgiClient(app, [])
+    check(client, published, lambda answer: answer.json["plan"])
+    refuses_without_feature(client, published)
+    assert app.openapi()["paths"]["/reports"]["get"]["security"]
+
+
+def test_wsgi(published: Published) -> None:
+    """The WSGI block is a whole application."""
+    client = WsgiClient(published.run(block("from licet.wsgi"))["application"], [])
+    check(client, published, lambda answer: answer.body.decode())
+
+
+def test_outside_requests(published: Published) -> None:
+    """A license judged by hand unlocks what a requirement guards."""
+    done: list[str] = []
+    export = requires_feature("analytics")(lambda: done.append("exported"))
+    shown = published.run(block("def nightly"), export=export)
+    shown["nightly"](published.license(features=["analytics"]))
+    assert done == ["exported"]
+
+
+def test_the_first_view(published: Published) -> None:
+    """The view on the first screen is a view."""
+    shown = published.run(
+        blocks()[0], requires_feature=requires_feature, JsonResponse=lambda value: value
+    )
+    assert callable(shown["report"])
+
+
+def test_signing(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The issuer's block signs a license and keeps its key."""
+    monkeypatch.chdir(tmp_path)
+    shown = published.run(block("from licet.issuer"))
+    assert shown["token"].count(".") == 2
+    assert Issuer.load("issuer.json").jwks() == shown["keys"]
+
+
+def test_the_testing_block() -> None:
+    """The block for users' own tests is valid, and `entitled` entitles."""
+    seen: list[Entitlements] = []
+    export = requires_feature("analytics")(lambda: seen.append(1))  # type: ignore[arg-type]
+    namespace: dict[str, Any] = {"export": export}
+    exec(compile(block("from licet.testing"), "README.md", "exec"), namespace)  # noqa: S102
+    namespace["test_the_export_runs"]()
+    assert len(seen) == 1
+
+
+def test_every_block_is_run_here() -> None:
+    """No block of Python stands in the README without a test of this file."""
+    assert len(blocks()) == 10
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """The README's table of settings is the one there is."""
+    table = README.split("| setting |")[1].split("\n\n")[0]
+    shown = {
+        name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert shown == set(Settings.__dataclass_fields__)
+
+
+def test_the_two_commands() -> None:
+    """The commands of the first minutes are one line each."""
+    assert blocks("console") == [
+        'python -m pip install ".[demo]" && python -m licet demo\n',
+        "python -m pip install tox && python -m tox -e py\n",
+    ]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_pages_linked_exist(name: str) -> None:
+    """What a repository owes its readers is there."""
+    assert (ROOT / name).read_text(encoding="utf-8").strip()

@@ -1,0 +1,353 @@
+"""What users write, as type checkers see it: checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, assert_type
+
+import licet
+from licet import (
+    UNLIMITED,
+    BadHost,
+    ConfigError,
+    ConstraintViolated,
+    Entitlements,
+    FeatureNotLicensed,
+    HttpsRequired,
+    InstallationUnlicensed,
+    IssuerSettings,
+    LicenseAmbiguous,
+    LicenseError,
+    LicenseExpired,
+    LicenseInvalid,
+    LicenseNotActive,
+    LicenseRejected,
+    LicenseRequired,
+    LicenseRevoked,
+    LicenseUnavailable,
+    LicetError,
+    LimitExceeded,
+    PossessionInvalid,
+    PossessionRequired,
+    RoleNotGranted,
+    ScopeNotGranted,
+    Settings,
+    Status,
+    averify,
+    bind,
+    current_entitlements,
+    requires_feature,
+    requires_role,
+    requires_scope,
+    verify,
+)
+from licet.issuer import Issuer
+from licet.testing import entitled, license_settings, make_license
+
+# -- settings ------------------------------------------------------------------------------------
+
+settings = Settings(
+    issuer="https://licenses.acme.example",
+    audience=("acme-reports", "acme-exports"),
+    sources=("authorization", "cookie:license"),
+    exempt_paths=("/health",),
+    jwks_max_age=300,
+    leeway=1.5,
+)
+assert_type(settings.leeway, float)
+assert_type(settings.required, bool)
+assert_type(Settings.from_env(), Settings)
+assert_type(Settings.from_env({"LICET_ISSUER": "x"}), Settings)
+assert_type(Settings.from_mapping({"LICET_ISSUER": "x"}), Settings)
+several = Settings(
+    issuers={"https://a.example": IssuerSettings(audience="acme-reports", jwks={"keys": []})}
+)
+
+# -- entitlements --------------------------------------------------------------------------------
+
+entitlements = verify("token", settings)
+assert_type(entitlements, Entitlements)
+assert_type(verify(b"token", settings, at=datetime.now(UTC)), Entitlements)
+assert_type(verify("token", settings, at=1_800_000_000.0), Entitlements)
+assert_type(entitlements.license_id, str)
+assert_type(entitlements.customer, str | None)
+assert_type(entitlements.plan, str | None)
+assert_type(entitlements.features, frozenset[str])
+assert_type(entitlements.scopes, frozenset[str])
+assert_type(entitlements.roles, frozenset[str])
+assert_type(entitlements.limits, Mapping[str, int])
+assert_type(entitlements.status, Status)
+assert_type(entitlements.issued_at, datetime | None)
+assert_type(entitlements.expires_at, datetime | None)
+assert_type(entitlements.grace_until, datetime | None)
+assert_type(entitlements.verified_by, Literal["local", "online"])
+assert_type(entitlements.claims, Mapping[str, object])
+assert_type(entitlements.allows("analytics"), bool)
+assert_type(entitlements.limit("seats"), int)
+unlimited: int = UNLIMITED
+assert_type(bool(entitlements), bool)
+entitlements.require("analytics", "export")
+seats_left: bool = entitlements.limit("seats") > 10
+licensed: bool = entitlements.status in (Status.ACTIVE, Status.TRIAL, Status.GRACE)
+reduced: bool = entitlements.status is Status.DOWNGRADED
+nothing: bool = entitlements.status is Status.UNLICENSED
+
+with bind(entitlements) as bound:
+    assert_type(bound, Entitlements)
+    assert_type(current_entitlements(), Entitlements)
+
+
+async def judge() -> None:
+    assert_type(await averify("token", settings), Entitlements)
+    assert_type(await averify(b"token", settings, at=0), Entitlements)
+
+
+# What is read-only is read-only, and what is no credential or moment is none.
+entitlements.plan = "mine"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+entitlements.limits["seats"] = 1  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+verify(None, settings)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+verify("token", settings, at="now")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# -- requirements keep the signature of what they decorate ---------------------------------------
+
+
+@requires_feature("analytics")
+def plain(page: int, *, size: str = "A4") -> list[str]:
+    return [size] * page
+
+
+@requires_feature("analytics", "export", any_of=True)
+@requires_scope("reports:read")
+async def coroutine(page: int) -> bytes:
+    return bytes(page)
+
+
+class Service:
+    @requires_role("admin", "owner", any_of=True)
+    def method(self, name: str) -> int:
+        return len(name)
+
+    @classmethod
+    @requires_role("admin")
+    def make(cls, name: str) -> Service:
+        return cls()
+
+
+assert_type(plain(1), list[str])
+assert_type(plain(1, size="A5"), list[str])
+assert_type(Service().method("x"), int)
+assert_type(Service.make("x"), Service)
+as_callable: Callable[[int], list[str]] = plain
+as_coroutine: Callable[[int], Awaitable[bytes]] = coroutine
+
+plain("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+requires_feature(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+requires_feature(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def awaits() -> None:
+    assert_type(await coroutine(1), bytes)
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+def refuse(kind: int) -> None:
+    match kind:
+        case 1:
+            raise FeatureNotLicensed("why", members={"required": ["analytics"]})
+        case 2:
+            raise LicenseRevoked(code="license_suspended")
+        case 3:
+            raise LicenseUnavailable("why", retry_after=3)
+        case _:
+            raise LicenseRequired
+
+
+try:
+    refuse(1)
+except (
+    BadHost,
+    ConstraintViolated,
+    HttpsRequired,
+    InstallationUnlicensed,
+    LicenseAmbiguous,
+    LicenseExpired,
+    LicenseInvalid,
+    LicenseNotActive,
+    LicenseRejected,
+    LimitExceeded,
+    PossessionInvalid,
+    PossessionRequired,
+    RoleNotGranted,
+    ScopeNotGranted,
+) as refusal:
+    assert_type(refusal.code, str)
+except LicenseError as error:
+    assert_type(error.status, int)
+    assert_type(error.detail, str)
+    assert_type(error.reason, str)
+    assert_type(error.members, dict[str, object])
+except ConfigError as error:
+    assert_type(error.setting, str)
+    assert_type(error.remedy, str)
+    as_value_error: ValueError = error
+except LicetError as error:
+    as_exception: Exception = error
+
+assert_type(licet.__version__, str)
+
+# -- issuer and testing --------------------------------------------------------------------------
+
+issuer = Issuer.generate("https://licenses.acme.example", algorithm="ES256")
+assert_type(issuer, Issuer)
+assert_type(
+    issuer.issue(audience="acme-reports", subject="lic_1", features=["analytics"], tenant="x"), str
+)
+assert_type(issuer.rotate(), str)
+assert_type(Issuer.load("issuer.json"), Issuer)
+offline = Settings(**license_settings())
+assert_type(make_license(["analytics"], expires_in=-1), str)
+
+with entitled(["analytics"], limits={"seats": 1}) as as_under_a_license:
+    assert_type(as_under_a_license, Entitlements)
+
+
+@entitled(features=["analytics"])
+def test_something(number: int) -> str:
+    return str(number)
+
+
+assert_type(test_something(1), str)
+
+# -- any ASGI or WSGI application ----------------------------------------------------------------
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from licet import asgi, wsgi
+
+    async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+        assert_type(current_entitlements(), Entitlements)
+
+    wrapped_asgi = asgi.LicenseMiddleware(asgi_app, settings)
+    wrapped_asgi = asgi.LicenseMiddleware(asgi_app, issuer="…", audience="…")
+
+    def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        return [environ["licet.entitlements"].license_id.encode()]
+
+    wrapped_wsgi: WSGIApplication = wsgi.LicenseMiddleware(wsgi_app, settings)
+
+# -- Starlette and FastAPI -----------------------------------------------------------------------
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, WebSocket
+    from starlette.applications import Starlette
+    from starlette.endpoints import HTTPEndpoint
+    from starlette.middleware import Middleware
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    from licet.fastapi import (
+        LICENSE_RESPONSES,
+        CurrentEntitlements,
+        RequiresFeature,
+        RequiresRole,
+        RequiresScope,
+    )
+    from licet.starlette import LicenseMiddleware, entitlements_of
+
+    @requires_feature("analytics")
+    async def homepage(request: Request) -> Response:
+        return JSONResponse({"plan": assert_type(entitlements_of(request), Entitlements).plan})
+
+    class Endpoint(HTTPEndpoint):
+        @requires_feature("analytics")
+        async def get(self, request: Request) -> Response:
+            return JSONResponse({"id": request.state.entitlements.license_id})
+
+    starlette_app = Starlette(
+        routes=[Route("/", homepage), Route("/endpoint", Endpoint)],
+        middleware=[
+            Middleware(LicenseMiddleware, issuer="…", audience="…"),
+            Middleware(LicenseMiddleware, settings),
+        ],
+    )
+
+    fastapi_app = FastAPI(responses=LICENSE_RESPONSES)
+    fastapi_app.add_middleware(LicenseMiddleware, issuer="…", audience="…")
+
+    @fastapi_app.get("/reports", dependencies=[RequiresFeature("analytics"), RequiresRole("admin")])
+    async def reports(entitlements: CurrentEntitlements) -> dict[str, str | None]:
+        return {"plan": assert_type(entitlements, Entitlements).plan}
+
+    @fastapi_app.get("/lines", dependencies=[RequiresScope("a", "b", any_of=True)])
+    @requires_feature("analytics")
+    def lines(page: int, entitlements: CurrentEntitlements) -> int:
+        return entitlements.limit("lines") * page
+
+    @fastapi_app.websocket("/socket")
+    async def socket(websocket: WebSocket, entitlements: CurrentEntitlements) -> None:
+        await websocket.send_text(assert_type(entitlements_of(websocket), Entitlements).license_id)
+
+
+# -- Flask ---------------------------------------------------------------------------------------
+
+if TYPE_CHECKING:
+    from flask import Blueprint, Flask, g
+
+    from licet.flask import Licet, render_errors
+
+    flask_app = Flask(__name__)
+    extension = Licet()
+    extension.init_app(flask_app)
+    Licet(flask_app, settings)
+    Licet(flask_app, issuer="…", audience="…")
+    blueprint = extension.exempt(Blueprint("public", __name__))
+    assert_type(blueprint, Blueprint)
+    render_errors(flask_app, settings)
+
+    @flask_app.get("/reports")
+    @requires_feature("analytics")
+    def flask_reports() -> dict[str, object]:
+        return {"plan": g.entitlements.plan, "id": current_entitlements().license_id}
+
+    @flask_app.get("/health")
+    @extension.exempt
+    def health() -> str:
+        return "ok"
+
+
+# -- Django --------------------------------------------------------------------------------------
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse, JsonResponse
+    from django.utils.decorators import method_decorator
+    from django.views import View
+
+    from licet.django.decorators import license_exempt
+    from licet.django.request import LicensedHttpRequest
+    from licet.django.views import LicenseRequiredMixin
+
+    @requires_feature("analytics")
+    def django_report(request: LicensedHttpRequest) -> JsonResponse:
+        return JsonResponse({"plan": assert_type(request.entitlements, Entitlements).plan})
+
+    @requires_feature("analytics")
+    async def django_async_report(request: HttpRequest, pk: int) -> HttpResponse:
+        return HttpResponse(current_entitlements().license_id)
+
+    class ReportView(LicenseRequiredMixin, View):
+        required_features = ("analytics",)
+
+        @method_decorator(requires_role("admin"))
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("ok")
+
+    @license_exempt
+    def django_health(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("ok")
+
+    assert_type(django_health(HttpRequest()), HttpResponse)
