@@ -8,7 +8,7 @@ Entitlements are at `scope["state"]["entitlements"]`, which Starlette calls
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 from licet.core.caching import licensed_headers
@@ -16,7 +16,7 @@ from licet.core.context import current
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
-from licet.core.gate import gate_for
+from licet.core.gates import gate_for
 from licet.core.problem import Problem, problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
@@ -31,6 +31,8 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The close code of a websocket that policy refuses (RFC 6455, section 7.4.1).
 POLICY_VIOLATION = 1008
+#: After one of these a refusal can no longer be the answer.
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class AsgiFacts:
@@ -123,14 +125,30 @@ class LicenseMiddleware:
             return
         # A new dict: a server may hand the same `state` to every connection.
         scope["state"] = {**scope.get("state", ()), "entitlements": entitlements}
-        if entitlements.source != "authorization" and kind == "http":
-            send = _with_headers(send, licensed_headers(entitlements.source))
+        source = entitlements.source
+        additions = () if source == "authorization" else licensed_headers(source)
+        started: str | None = None
+
+        # A plain function and not a coroutine: it stands in the way of every message.
+        def sending(message: Message) -> Awaitable[None]:
+            nonlocal started
+            if message["type"] in STARTS:
+                started = message["type"]
+                if additions and started == "http.response.start":
+                    message = _with_headers(message, additions)
+            return send(message)
+
         before = current.get()
         current.set(entitlements)
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, sending)
         except LicenseError as error:
-            await self._respond_late(error, scope, receive, send)
+            if started is None:
+                await self.respond(error, scope, receive, send)
+            elif started == "websocket.accept":
+                await _close(error, send)
+            else:
+                raise
         finally:
             current.set(before)
             entitlements.release()
@@ -141,8 +159,8 @@ class LicenseMiddleware:
         if self._exempts and route_path(scope) in gate.exempt_paths:
             return gate.peek(AsgiFacts(scope))
         if gate.installation is not None:
-            grant = gate.installation.recall()
-            return None if grant is None else gate.admit(grant, gate.installation.kept)
+            held = gate.installation.recall()
+            return None if held is None else gate.admit(*held)
         if self._queries and scope.get("query_string"):
             return None
         fields = self._fields
@@ -166,32 +184,17 @@ class LicenseMiddleware:
     async def respond(
         self, error: LicenseError, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Answer a refusal before the application was called."""
+        """Answer a refusal; nothing of a response has been sent."""
         if scope["type"] == "http":
             await _send_problem(self.problem(error, scope), "http.response", send)
         elif "websocket.http.response" in (scope.get("extensions") or ()):
             await _send_problem(self.problem(error, scope), "websocket.http.response", send)
         else:
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
+            await _close(error, send)
 
     def problem(self, error: LicenseError, scope: Scope) -> Problem:
         """Return the answer to `error`."""
         return problem(error, self.settings)
-
-    async def _respond_late(
-        self, error: LicenseError, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer a refusal that the application raised, unless its response has started.
-
-        Whether it has is the server's to say, by refusing a second start: wrapping `send` to
-        watch for it would cost every licensed request.
-        """
-        try:
-            await self.respond(error, scope, receive, send)
-        except Exception:
-            if scope["type"] == "http":
-                raise error from None
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
 
 
 async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
@@ -200,21 +203,17 @@ async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
     await send({"type": f"{prefix}.body", "body": answer.body})
 
 
-def _with_headers(send: Send, additions: tuple[tuple[str, str], ...]) -> Send:
-    """Return a `send` that adds header fields to the start of the response."""
-    if not additions:
-        return send
+async def _close(error: LicenseError, send: Send) -> None:
+    await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
 
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            present = {name.lower() for name, _ in headers}
-            headers += [
-                (name.lower().encode(), value.encode())
-                for name, value in additions
-                if name == "Vary" or name.lower().encode() not in present
-            ]
-            message = {**message, "headers": headers}
-        await send(message)
 
-    return sending
+def _with_headers(message: Message, additions: Iterable[tuple[str, str]]) -> Message:
+    """Return the start of a response with header fields added."""
+    headers = list(message.get("headers", ()))
+    present = {name.lower() for name, _ in headers}
+    headers += [
+        (name.lower().encode(), value.encode())
+        for name, value in additions
+        if name == "Vary" or name.lower().encode() not in present
+    ]
+    return {**message, "headers": headers}

@@ -19,7 +19,7 @@ from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
 from licet.core.errors import LicenseError
 from licet.core.flow import run
-from licet.core.gate import gate_for
+from licet.core.gates import gate_for
 from licet.core.problem import problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
@@ -52,9 +52,7 @@ class LicenseMiddleware:
         self.gate = gate_for(self.settings)
         self._memory = EnvironMemory(self.gate)
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Judge one request, and serve it or refuse it."""
         try:
             entitlements = self._entitle(environ)

@@ -97,9 +97,11 @@ def bearer(token: str) -> list[tuple[str, str]]:
     return [("Authorization", f"Bearer {token}")]
 
 
-class AdapterContract:
-    """The suite. Subclasses implement `client`."""
+class Serving:
+    """How one adapter serves the contract's application. Subclasses implement `client`."""
 
+    #: The column of `tests.rows` that what is shown here counts for.
+    adapter: ClassVar[str]
     #: WSGI servers join equal fields before anybody sees them.
     joins_fields: ClassVar[bool] = False
 
@@ -114,6 +116,10 @@ class AdapterContract:
     def get(self, client: Client, path: str, headers: Any = None) -> Answer:
         """Send a GET."""
         return client.request("GET", path, headers)
+
+
+class AdapterContract(Serving):
+    """The suite."""
 
     # -- licensed ----------------------------------------------------------------------------
 
@@ -259,9 +265,9 @@ class AdapterContract:
     def test_what_goes_wrong_inside_is_undecided(self) -> None:
         """K16, S06: an error in the middleware refuses with 503 and never calls the view."""
         client = self.licensed(issuer="https://broken.example")
-        from licet.core import gate
+        from licet.core import gates
 
-        broken = [g for g in gate._gates.values() if g.settings.issuer == "https://broken.example"]
+        broken = [g for g in gates._gates.values() if g.settings.issuer == "https://broken.example"]
         assert len(broken) == 1, "one gate per process and settings"
         for error in (RuntimeError("x"), RecursionError(), MemoryError()):
 

@@ -164,6 +164,26 @@ async def test_an_error_after_the_response_started_is_raised_again() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_second_start_is_not_even_tried() -> None:
+    """What stands around may hold a start back; a refusal never lands in a response under way."""
+    sent: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RoleNotGranted
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    with pytest.raises(RoleNotGranted):
+        await LicenseMiddleware(app, **OPTIONS)(
+            http_scope("GET", "/", bearer(license_token())), None, send
+        )
+    assert sent == ["http.response.start", "http.response.body"]
+
+
+@pytest.mark.anyio
 async def test_exempt_paths_are_relative_to_the_root_path() -> None:
     """K12: mounted under /api, `/health` is /api/health, and no other path is."""
     app = LicenseMiddleware(application([]), **OPTIONS, exempt_paths=["/health"])

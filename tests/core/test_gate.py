@@ -28,7 +28,8 @@ from licet.core.errors import (
     PossessionInvalid,
 )
 from licet.core.events.event import Event
-from licet.core.gate import Gate, gate_for
+from licet.core.gate import Gate
+from licet.core.gates import gate_for
 from licet.core.settings import IssuerSettings, Settings
 from licet.core.transport import Response, Transport, TransportError
 from licet.issuer import Issuer

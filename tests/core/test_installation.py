@@ -91,9 +91,9 @@ class Deployment:
     def ask(self) -> Entitlements:
         """Return the entitlements of a request, from memory where that will do, as adapters do."""
         assert self.gate.installation is not None
-        grant = self.gate.installation.recall()
-        if grant is not None:
-            return self.gate.admit(grant, self.gate.installation.kept)
+        held = self.gate.installation.recall()
+        if held is not None:
+            return self.gate.admit(*held)
         return flow.run(self.gate.decide(Facts()))
 
     def id(self) -> str:

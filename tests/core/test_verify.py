@@ -12,7 +12,7 @@ import pytest
 
 from licet.core.entitlements import Entitlements, Status
 from licet.core.errors import LicenseExpired, LicenseInvalid
-from licet.core.gate import gate_for
+from licet.core.gates import gate_for
 from licet.core.settings import Settings
 from licet.core.verify import averify, verify
 from tests.licenses import FORGER, OPTIONS, expired, license_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 def vary(sources: Sequence[str]) -> str:
@@ -17,6 +18,7 @@ def vary(sources: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(fields))
 
 
+@lru_cache(maxsize=64)
 def licensed_headers(source: str) -> tuple[tuple[str, str], ...]:
     """Return what a licensed answer needs, by where the credential came from.
 

@@ -76,8 +76,8 @@ class EnvironMemory:
         """Return the entitlements of a request, None where they have to be worked out."""
         gate = self._gate
         if gate.installation is not None:
-            grant = gate.installation.recall()
-            return None if grant is None else gate.admit(grant, gate.installation.kept)
+            held = gate.installation.recall()
+            return None if held is None else gate.admit(*held)
         if self._cookies and "HTTP_COOKIE" in environ:
             return None
         if self._queries and environ.get("QUERY_STRING"):

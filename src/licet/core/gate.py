@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import logging
 from hashlib import sha256
-from threading import Lock
 from typing import NoReturn
-
-from cachetools import LRUCache
 
 from licet.core import flow
 from licet.core.clock import SYSTEM_CLOCK, Clock
@@ -47,7 +44,7 @@ logger = logging.getLogger("licet")
 
 
 class Gate:
-    """Judges licenses by one `Settings`. Share one per process: `gate_for`.
+    """Judges licenses by one `Settings`. Share one per process: `gates.gate_for`.
 
     Args:
         settings: what counts as a valid license.
@@ -284,16 +281,3 @@ def _profile(issuer: str, settings: IssuerSettings) -> Profile:
         types=frozenset(types),
         max_lifetime=settings.max_lifetime,
     )
-
-
-_gates: LRUCache[bytes, Gate] = LRUCache(64)
-_gates_lock = Lock()
-
-
-def gate_for(settings: Settings) -> Gate:
-    """Return this process's gate for `settings`: the same for equal settings."""
-    with _gates_lock:
-        gate = _gates.get(settings.fingerprint)
-        if gate is None:
-            gate = _gates[settings.fingerprint] = Gate(settings)
-        return gate

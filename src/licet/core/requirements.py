@@ -31,7 +31,7 @@ def requires_feature(*names: str, any_of: bool = False) -> Callable[[F], F]:
         LicenseError: there is no license that holds now: what made it so.
         RuntimeError: no middleware of Licet saw this request.
     """
-    return demand("requires_feature", names, any_of, _features, FeatureNotLicensed)
+    return demand("@requires_feature", names, any_of, _features, FeatureNotLicensed)
 
 
 def requires_scope(*names: str, any_of: bool = False) -> Callable[[F], F]:
@@ -39,7 +39,7 @@ def requires_scope(*names: str, any_of: bool = False) -> Callable[[F], F]:
 
     The decorated function raises `ScopeNotGranted` where they are not granted.
     """
-    return demand("requires_scope", names, any_of, _scopes, ScopeNotGranted)
+    return demand("@requires_scope", names, any_of, _scopes, ScopeNotGranted)
 
 
 def requires_role(*names: str, any_of: bool = False) -> Callable[[F], F]:
@@ -47,7 +47,7 @@ def requires_role(*names: str, any_of: bool = False) -> Callable[[F], F]:
 
     The decorated function raises `RoleNotGranted` where they are not granted.
     """
-    return demand("requires_role", names, any_of, _roles, RoleNotGranted)
+    return demand("@requires_role", names, any_of, _roles, RoleNotGranted)
 
 
 def _features(entitlements: Entitlements) -> frozenset[str]:
@@ -82,7 +82,7 @@ def requirement(
         TypeError: no names, or something else than names.
     """
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"write @{word}('name'), with parentheses and at least one name")
+        raise TypeError(f"write {word}('name'), with parentheses and at least one name")
     demanded = frozenset(names)
 
     def check(entitlements: Entitlements) -> None:
@@ -107,7 +107,7 @@ def demand(
     def decorate(function: F) -> F:
         if inspect.isclass(function) or not callable(function):
             raise TypeError(
-                f"@{word} goes on functions and methods; on a class-based view put it on the "
+                f"{word} goes on functions and methods; on a class-based view put it on the "
                 "method, or use method_decorator"
             )
         if inspect.iscoroutinefunction(function):

@@ -111,8 +111,9 @@ class Settings(Options):
         self._check_sources()
         if self.issuers is not None:
             keep(self, "issuers", MappingProxyType(dict(self.issuers)))
-        if self.issuer in self.by_issuer:
-            keep(self, "audience", self.by_issuer[self.issuer].audience)
+        by_issuer = self.by_issuer
+        if self.issuer is not None:
+            keep(self, "audience", by_issuer[self.issuer].audience)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:

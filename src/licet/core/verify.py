@@ -44,7 +44,7 @@ async def averify(
 def _gate(settings: Settings) -> Gate:
     # Here and not above, so that `import licet` brings neither an HTTP client nor cryptography
     # into processes that only use its names: command lines, and every run of pytest.
-    from licet.core.gate import gate_for
+    from licet.core.gates import gate_for
 
     return gate_for(settings)
 

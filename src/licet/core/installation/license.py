@@ -121,12 +121,13 @@ class Installation:
         #: The credential that was last seen to hold.
         self.kept: bytes | None = None
 
-    def recall(self) -> Grant | None:
-        """Return the grant where nothing has to be looked at, else None."""
+    def recall(self) -> tuple[Grant, bytes] | None:
+        """Return the license and its credential where nothing has to be looked at, else None."""
         kept = self.kept
         if kept is None or self._clock.monotonic() >= self._source.look_at:
             return None
-        return self._recall(kept)
+        grant = self._recall(kept)
+        return None if grant is None else (grant, kept)
 
     def held(self) -> Flow[tuple[Grant, bytes] | None]:
         """Return the installation's license and its credential; None where there never was one.

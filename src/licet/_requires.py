@@ -1,0 +1,27 @@
+"""What an adapter says when the framework it is for is not installed. It decides nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NAMES = {"django": "Django", "flask": "Flask", "starlette": "Starlette", "fastapi": "FastAPI"}
+
+
+@contextmanager
+def extra(framework: str, extra: str) -> Iterator[None]:
+    """Around `import framework`: a missing framework is named, with the line that installs it.
+
+    Any other import that fails inside is passed on as it is: an installed framework that is
+    broken must not be reported as absent.
+
+    Raises `ImportError` with `name=framework` where the framework is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != framework:
+            raise
+        raise ImportError(
+            f'licet.{extra} needs {NAMES[framework]}: pip install "licet[{extra}]"', name=framework
+        ) from error

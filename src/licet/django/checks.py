@@ -1,0 +1,131 @@
+"""System checks: mistakes are said at start-up, by an id that can be searched for.
+
+licet.E001  the `LICET_` settings cannot work (what is wrong, and the remedy as hint)
+licet.E002  `LicenseMiddleware` stands twice in `MIDDLEWARE`
+licet.W001  the app is installed, and no `LicenseMiddleware` is in `MIDDLEWARE`
+licet.W002  `LicenseMiddleware` stands before the security or the CORS middleware
+
+With `--deploy`:
+
+licet.E003  `LICET_INSECURE_HTTP_HOSTS` lets keys come over plain http
+licet.W003  keys come over plain http from this machine
+licet.W004  licenses may come in query parameters, which logs and referrers keep
+licet.W005  the installation license is written out in the settings
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
+from django.utils.module_loading import import_string
+
+from licet.core.errors import ConfigError
+from licet.core.settings import Settings
+from licet.django.conf import licensing
+from licet.django.middleware import LicenseMiddleware
+
+OWN = "licet.django.middleware.LicenseMiddleware"
+BEFORE = ("django.middleware.security.SecurityMiddleware", "corsheaders.middleware.CorsMiddleware")
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the settings can work: licet.E001."""
+    try:
+        licensing()
+    except ConfigError as error:
+        name = f"LICET_{error.setting.upper()}"
+        return [Error(f"{name} {error.problem}.", hint=f"{error.remedy}.", id="licet.E001")]
+    return []
+
+
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the middleware is there, once, in its place: licet.E002, W001, W002."""
+    middleware = list(django_settings.MIDDLEWARE)
+    own = [place for place, path in enumerate(middleware) if _is_own(path)]
+    if not own:
+        return [
+            Warning(
+                "licet.django is installed, but no view is licensed.",
+                hint=f"Add '{OWN}' to MIDDLEWARE.",
+                id="licet.W001",
+            )
+        ]
+    found: list[CheckMessage] = []
+    if len(own) > 1:
+        found.append(
+            Error(
+                "LicenseMiddleware stands twice in MIDDLEWARE.",
+                hint="Remove one of the two.",
+                id="licet.E002",
+            )
+        )
+    late = [path for path in BEFORE if path in middleware[own[0] :]]
+    if late:
+        found.append(
+            Warning(
+                f"LicenseMiddleware stands before {' and '.join(late)}.",
+                hint="Move it behind: they answer preflights and redirects without a license.",
+                id="licet.W002",
+            )
+        )
+    return found
+
+
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """Check what is fine at a desk and not in production: licet.E003, W003, W004, W005."""
+    try:
+        settings = licensing().settings
+    except ConfigError:
+        return []  # licet.E001 says it
+    found: list[CheckMessage] = []
+    if settings.insecure_http_hosts:
+        found.append(
+            Error(
+                "LICET_INSECURE_HTTP_HOSTS lets keys come over plain http: whoever is on the "
+                "way can replace them, and sign licenses.",
+                hint="Serve the keys over https and remove the setting.",
+                id="licet.E003",
+            )
+        )
+    elif _http_issuers(settings):
+        found.append(
+            Warning(
+                f"Keys come over plain http for {', '.join(_http_issuers(settings))}.",
+                hint="Set LICET_JWKS_URL to the https address of the license server.",
+                id="licet.W003",
+            )
+        )
+    if any(source.startswith("query:") for source in settings.sources or ()):
+        found.append(
+            Warning(
+                "LICET_SOURCES reads licenses from query parameters, which logs and referrers "
+                "keep.",
+                hint="Use a header or a cookie where you can.",
+                id="licet.W004",
+            )
+        )
+    if settings.license is not None and not settings.license.startswith(("file:", "env:")):
+        found.append(
+            Warning(
+                "LICET_LICENSE is written out in the settings, which error reports show.",
+                hint="Write file:PATH or env:NAME.",
+                id="licet.W005",
+            )
+        )
+    return found
+
+
+def _is_own(path: str) -> bool:
+    """Whether `path` is our middleware, or a subclass of it."""
+    try:
+        middleware = import_string(path)
+    except ImportError:
+        return False  # Django itself says so when the handler is built
+    return isinstance(middleware, type) and issubclass(middleware, LicenseMiddleware)
+
+
+def _http_issuers(settings: Settings) -> list[str]:
+    issuers = settings.by_issuer
+    return [name for name, one in issuers.items() if (one.jwks_url or "").startswith("http:")]

@@ -1,0 +1,40 @@
+"""`flask license check`: does the license hold, by the settings of this application?
+
+    flask license check                  the installation's license
+    flask license check --token -        a license from standard input
+    flask license check --json           the same, for programs
+
+Exit status: 0 the license holds, or the settings do and there is no installation license to
+judge; 1 the license does not hold; 2 that cannot be told: the keys cannot be had, or the
+arguments are wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from licet.core import verdict
+
+commands = AppGroup("license", help="The license of this application.")
+
+
+@commands.command()
+@click.option("--token", help="Judge this license; - reads it from standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(token: str | None, as_json: bool) -> None:
+    """Check the license of this installation, or a given one.
+
+    Exit status: 0 it holds, 1 it does not, 2 that cannot be told.
+    """
+    found = verdict.judge(current_app.extensions["licet"].gate, token)
+    if as_json:
+        click.echo(json.dumps(found.document))
+    else:
+        for line in found.lines:
+            click.echo(line, err=found.status > 0)
+    sys.exit(found.status)

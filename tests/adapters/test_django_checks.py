@@ -1,0 +1,198 @@
+"""The system checks of Licet for Django, and the command `license_check`."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+
+from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
+
+from tests import licenses
+from tests.adapters.django_project import (
+    OURS,
+    Project,
+    Urls,
+    _project,  # noqa: F401 - a fixture
+    licet_options,
+)
+from tests.licenses import OPTIONS, license_token
+
+SECURITY = "django.middleware.security.SecurityMiddleware"
+CORS = "corsheaders.middleware.CorsMiddleware"
+FINE = licet_options(**OPTIONS)
+
+
+def fails(request: Any, error: Any) -> None:
+    """Stand in for a project's own answer."""
+
+
+async def afails(request: Any, error: Any) -> None:
+    """Be no such function: it is never awaited."""
+
+
+def found(*, deploy: bool = False) -> set[str]:
+    """Return the ids of what Licet's checks find."""
+    messages = run_checks(include_deployment_checks=deploy)
+    ours = [message for message in messages if (message.id or "").startswith("licet.")]
+    assert all(message.hint for message in ours)
+    return {message.id for message in ours if message.id}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, set(), id="fine"),
+        pytest.param({"LICET_ISSUER": None}, {"licet.E001"}, id="no-issuer"),
+        pytest.param({"LICET_AUDIENCES": "x"}, {"licet.E001"}, id="misspelt"),
+        pytest.param({"LICET_ALGORITHMS": ["HS256"]}, {"licet.E001"}, id="HS256"),
+        pytest.param({"LICET_LEEWAY": float("nan")}, {"licet.E001"}, id="NaN"),
+        pytest.param({"LICET_SOURCES": []}, {"licet.E001"}, id="no-source"),
+        pytest.param({"LICET_JWKS_URL": "http://keys.example/"}, {"licet.E001"}, id="http"),
+        pytest.param(
+            {"LICET_LICENSE": "env:X", "LICET_SOURCES": ["authorization"]},
+            {"licet.E001"},
+            id="license-and-sources",
+        ),
+        pytest.param({"LICET_SETTINGS": "no.such.thing"}, {"licet.E001"}, id="no-such-settings"),
+        pytest.param({"LICET_ERROR_RESPONSE": "no.such.thing"}, {"licet.E001"}, id="no-function"),
+        pytest.param({"LICET_ERROR_RESPONSE": "nodots"}, {"licet.E001"}, id="no-path"),
+        pytest.param(
+            {"LICET_ERROR_RESPONSE": f"{__name__}.FINE"}, {"licet.E001"}, id="not-callable"
+        ),
+        pytest.param(
+            {"LICET_ERROR_RESPONSE": f"{__name__}.afails"}, {"licet.E001"}, id="async-function"
+        ),
+        pytest.param({"LICET_ERROR_RESPONSE": f"{__name__}.fails"}, set(), id="function"),
+        pytest.param({"MIDDLEWARE": []}, {"licet.W001"}, id="no-middleware"),
+        pytest.param({"MIDDLEWARE": ["no.such.Middleware", OURS]}, set(), id="others-broken"),
+        pytest.param({"MIDDLEWARE": [OURS, OURS]}, {"licet.E002"}, id="twice"),
+        pytest.param({"MIDDLEWARE": [SECURITY, CORS, OURS]}, set(), id="in-order"),
+        pytest.param({"MIDDLEWARE": [OURS, SECURITY]}, {"licet.W002"}, id="before-security"),
+        pytest.param({"MIDDLEWARE": [SECURITY, OURS, CORS]}, {"licet.W002"}, id="before-cors"),
+    ],
+)
+def test_mistakes_are_told_at_start_up(
+    project: Project, changes: dict[str, Any], expected: set[str]
+) -> None:
+    """Each mistake has an id and a hint; what is right has neither."""
+    project(Urls(), **{**FINE, **changes})
+    assert found() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, set(), id="fine"),
+        pytest.param({"LICET_ISSUER": None}, {"licet.E001"}, id="broken"),
+        pytest.param(
+            {
+                "LICET_JWKS_URL": "http://keys.internal/jwks.json",
+                "LICET_INSECURE_HTTP_HOSTS": ["keys.internal"],
+            },
+            {"licet.E003"},
+            id="insecure-hosts",
+        ),
+        pytest.param(
+            {"LICET_JWKS_URL": "http://127.0.0.1:9/jwks.json"}, {"licet.W003"}, id="http-keys"
+        ),
+        pytest.param({"LICET_SOURCES": ["query:license"]}, {"licet.W004"}, id="query"),
+        pytest.param({"LICET_LICENSE": "a.b.c"}, {"licet.W005"}, id="license-in-settings"),
+        pytest.param({"LICET_LICENSE": "env:ACME_LICENSE"}, set(), id="license-in-environment"),
+    ],
+)
+def test_deployments_are_told_more(
+    project: Project, changes: dict[str, Any], expected: set[str]
+) -> None:
+    """`check --deploy` finds what is fine at a desk, and plain `check` leaves it alone."""
+    project(Urls(), **{**FINE, **changes})
+    assert found(deploy=True) == expected
+    assert found() == expected & {"licet.E001"}
+
+
+def test_a_secret_is_in_no_message(project: Project) -> None:
+    """What is wrong is told without the value of the setting."""
+    project(Urls(), **FINE, LICET_LICENSE="canary-secret\r\nX: y")
+    messages = [str(message) for message in run_checks()]
+    assert any("LICET_LICENSE" in message for message in messages)
+    assert not any("canary-secret" in message for message in messages)
+
+
+def license_check(*arguments: str) -> tuple[int, str]:
+    """Run `manage.py license_check` and return its exit status and output."""
+    out = io.StringIO()
+    try:
+        call_command("license_check", *arguments, stdout=out)
+    except CommandError as error:
+        return error.returncode, out.getvalue() + str(error)
+    return 0, out.getvalue()
+
+
+def test_the_command_says_what_holds(project: Project, tmp_path: Path) -> None:
+    """An installation license that holds is exit status 0, and is told in words and as JSON."""
+    path = tmp_path / "license.jwt"
+    path.write_text(license_token())
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}")
+    status, text = license_check()
+    assert status == 0
+    assert all(word in text for word in ("lic_1", "professional", "ACTIVE", "seats 10"))
+    status, text = license_check("--json")
+    told = json.loads(text)
+    assert (status, told["holds"], told["features"]) == (0, True, ["analytics"])
+    assert told["limits"] == {"seats": 10}
+
+
+def test_the_command_says_what_does_not_hold(project: Project, tmp_path: Path) -> None:
+    """A license that does not hold is exit status 1, with the reason for the operator."""
+    path = tmp_path / "license.jwt"
+    path.write_text(licenses.expired())
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}")
+    status, text = license_check()
+    assert (status, "expired" in text) == (1, True)
+    token = license_token(aud="another-product")
+    status, text = license_check("--token", token, "--json")
+    told = json.loads(text.splitlines()[0])
+    assert (status, told["holds"], told["code"]) == (1, False, "license_invalid")
+    assert told["reason"] != told["code"], "the operator learns which of the many reasons it was"
+    assert token not in text
+
+
+def test_the_command_reads_a_license_from_standard_input(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--token -` keeps the license out of the list of processes."""
+    project(Urls(), **FINE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(license_token(sub="lic_typed") + "\n"))
+    status, text = license_check("--token", "-")
+    assert (status, "lic_typed" in text) == (0, True)
+
+
+def test_the_command_without_anything_to_judge(project: Project) -> None:
+    """Where requests bring their licenses the settings alone are checked."""
+    project(Urls(), **FINE)
+    assert license_check()[0] == 0
+    status, text = license_check("--json")
+    assert (status, json.loads(text)) == (0, {"holds": None})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"LICET_LEEWAY": -1}, id="settings"),
+        pytest.param({"LICET_JWKS": None, "LICET_JWKS_URL": "http://127.0.0.1:9/"}, id="keys"),
+    ],
+)
+def test_the_command_says_when_it_cannot_tell(project: Project, changes: dict[str, Any]) -> None:
+    """Settings that cannot work, and keys out of reach, are exit status 2."""
+    project(Urls(), **{**FINE, **changes})
+    for arguments in ((), ("--json",)):
+        status, text = license_check("--token", license_token(), *arguments)
+        assert status == 2
+        if arguments:
+            assert json.loads(text.splitlines()[0])["holds"] is None
