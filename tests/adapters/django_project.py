@@ -38,7 +38,7 @@ from licet import (
     requires_scope,
 )
 from tests.adapters.clients import AsgiClient, WsgiClient
-from tests.adapters.contract import AdapterContract, Client, me
+from tests.adapters.contract import AdapterContract, Client, Serving, me
 
 OURS = "licet.django.middleware.LicenseMiddleware"
 #: Names of the views called, in order.
@@ -212,8 +212,8 @@ def contract_urls(note: Callable[..., Any], streaming: Callable[..., Any]) -> Ur
     return Urls(*(path(name, view) for name, view in views.items()))
 
 
-class DjangoContract(AdapterContract):
-    """The contract in Django: no promise is overridden.
+class OnDjango(Serving):
+    """How Django serves it.
 
     Unknown URLs stay 404, which the contract permits where it asks for paths that only look
     exempt: Django routes before it enforces.
@@ -236,3 +236,7 @@ class DjangoContract(AdapterContract):
         if self.server == "wsgi":
             return WsgiClient(WSGIHandler(), CALLS)
         return AsgiClient(Handler(), CALLS)
+
+
+class DjangoContract(OnDjango, AdapterContract):
+    """The contract in Django: no promise is overridden."""

@@ -18,7 +18,7 @@ from licet import (
 from licet.asgi import LicenseMiddleware
 from licet.core.context import find_entitlements
 from tests.adapters.clients import AsgiClient, call, http_scope
-from tests.adapters.contract import AdapterContract, bearer, me
+from tests.adapters.contract import AdapterContract, Serving, bearer, me
 from tests.licenses import OPTIONS, license_token
 
 
@@ -77,9 +77,10 @@ def application(calls: list[str]) -> Any:
     return app
 
 
-class AsgiContract(AdapterContract):
-    """The contract on plain ASGI."""
+class OnAsgi(Serving):
+    """How plain ASGI serves it."""
 
+    adapter = "asgi"
     backend: str
 
     def client(self, **options: Any) -> AsgiClient:
@@ -87,13 +88,13 @@ class AsgiContract(AdapterContract):
         return AsgiClient(LicenseMiddleware(application(calls), **options), calls, self.backend)
 
 
-class TestAsyncio(AsgiContract):
+class TestAsyncio(OnAsgi, AdapterContract):
     """… under asyncio."""
 
     backend = "asyncio"
 
 
-class TestTrio(AsgiContract):
+class TestTrio(OnAsgi, AdapterContract):
     """… under trio."""
 
     backend = "trio"

@@ -44,6 +44,7 @@ from tests.licenses import OPTIONS, license_token
 class TestAsync(DjangoContract):
     """The contract with asynchronous views."""
 
+    adapter = "django-async"
     server = "asgi"
     urls = contract_urls(anoted, astream)
 
@@ -51,6 +52,7 @@ class TestAsync(DjangoContract):
 class TestSyncViewsUnderAsgi(DjangoContract):
     """The contract with synchronous views, which Django runs in a thread."""
 
+    adapter = "django-async"
     server = "asgi"
     urls = contract_urls(noted, astream)
 
@@ -68,6 +70,7 @@ class PassingOn:
 class TestAboveASyncMiddleware(DjangoContract):
     """The contract where a middleware inside has only a synchronous form, and so must ours."""
 
+    adapter = "django-async"
     server = "asgi"
     urls = contract_urls(anoted, astream)
     middleware = (OURS, f"{__name__}.PassingOn")
@@ -76,6 +79,7 @@ class TestAboveASyncMiddleware(DjangoContract):
 class TestBelowASyncMiddleware(DjangoContract):
     """The contract where that middleware stands outside."""
 
+    adapter = "django-async"
     server = "asgi"
     urls = contract_urls(anoted, astream)
     middleware = (f"{__name__}.PassingOn", OURS)

@@ -39,6 +39,7 @@ from tests.licenses import OPTIONS, license_token
 class TestSync(DjangoContract):
     """The contract with synchronous views."""
 
+    adapter = "django"
     server = "wsgi"
     urls = contract_urls(noted, stream)
 
@@ -46,6 +47,7 @@ class TestSync(DjangoContract):
 class TestAsyncViewsUnderWsgi(DjangoContract):
     """The contract with asynchronous views, which Django runs in a loop of their own."""
 
+    adapter = "django"
     server = "wsgi"
     urls = contract_urls(anoted, stream)
 

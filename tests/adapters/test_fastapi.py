@@ -36,7 +36,7 @@ from licet.fastapi import (
 )
 from licet.testing import entitled
 from tests.adapters.clients import AsgiClient, call, http_scope
-from tests.adapters.contract import AdapterContract, bearer, me
+from tests.adapters.contract import AdapterContract, Serving, bearer, me
 from tests.licenses import OPTIONS, license_token
 
 METHODS = ["GET", "HEAD", "OPTIONS", "POST", "DELETE", "PROPFIND"]
@@ -128,8 +128,10 @@ def contract_application(calls: list[str]) -> FastAPI:
     return app
 
 
-class TestFastAPI(AdapterContract):
-    """The contract in FastAPI."""
+class OnFastAPI(Serving):
+    """How FastAPI serves it."""
+
+    adapter = "fastapi"
 
     def client(self, **options: Any) -> AsgiClient:
         calls: list[str] = []
@@ -137,6 +139,10 @@ class TestFastAPI(AdapterContract):
         app.add_middleware(LicenseMiddleware, **options)
         app.middleware_stack = app.build_middleware_stack()  # else the first request does it
         return AsgiClient(app, calls)
+
+
+class TestFastAPI(OnFastAPI, AdapterContract):
+    """The contract in FastAPI."""
 
 
 @pytest.mark.anyio

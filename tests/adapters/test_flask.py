@@ -43,7 +43,7 @@ from licet.flask import Licet, render_errors  # noqa: E402
 from licet.issuer import Issuer  # noqa: E402
 from licet.testing import entitled  # noqa: E402
 from tests.adapters.clients import WsgiClient, environ  # noqa: E402
-from tests.adapters.contract import AdapterContract, Answer, bearer, me  # noqa: E402
+from tests.adapters.contract import AdapterContract, Answer, Serving, bearer, me  # noqa: E402
 from tests.licenses import (  # noqa: E402
     AUDIENCE,
     ISSUER_NAME,
@@ -106,9 +106,10 @@ def contract_application(calls: list[str], entitlements: Callable[[], Entitlemen
     return app
 
 
-class TestFlask(AdapterContract):
-    """The contract in Flask. Unknown URLs are 404 there, which the contract permits."""
+class OnFlask(Serving):
+    """How Flask serves it. Unknown URLs are 404 there, which the contract permits."""
 
+    adapter = "flask"
     joins_fields = True
 
     def client(self, **options: Any) -> WsgiClient:
@@ -118,9 +119,14 @@ class TestFlask(AdapterContract):
         return WsgiClient(app.wsgi_app, calls)
 
 
+class TestFlask(OnFlask, AdapterContract):
+    """The contract in Flask."""
+
+
 class TestAroundFlask(AdapterContract):
     """The contract with the plain WSGI middleware around a Flask application."""
 
+    adapter = "wsgi"
     joins_fields = True
 
     def client(self, **options: Any) -> WsgiClient:

@@ -44,7 +44,7 @@ from licet.core.context import find_entitlements
 from licet.starlette import LicenseMiddleware, entitlements_of
 from licet.testing import entitled
 from tests.adapters.clients import AsgiClient, call, http_scope
-from tests.adapters.contract import AdapterContract, bearer, me
+from tests.adapters.contract import AdapterContract, Serving, bearer, me
 from tests.licenses import OPTIONS, license_token
 
 METHODS = ["GET", "POST", "DELETE", "PROPFIND"]
@@ -114,9 +114,10 @@ def contract_application(calls: list[str], **options: Any) -> Starlette:
     return Starlette(routes=routes, middleware=[Middleware(LicenseMiddleware, **options)])
 
 
-class StarletteContract(AdapterContract):
-    """The contract in Starlette."""
+class OnStarlette(Serving):
+    """How Starlette serves it."""
 
+    adapter = "starlette"
     backend: str
 
     def client(self, **options: Any) -> AsgiClient:
@@ -126,13 +127,13 @@ class StarletteContract(AdapterContract):
         return AsgiClient(app, calls, self.backend)
 
 
-class TestAsyncio(StarletteContract):
+class TestAsyncio(OnStarlette, AdapterContract):
     """… under asyncio."""
 
     backend = "asyncio"
 
 
-class TestTrio(StarletteContract):
+class TestTrio(OnStarlette, AdapterContract):
     """… under trio."""
 
     backend = "trio"

@@ -19,7 +19,7 @@ from licet import (
 from licet.core.context import find_entitlements
 from licet.wsgi import LicenseMiddleware
 from tests.adapters.clients import WsgiClient, environ
-from tests.adapters.contract import AdapterContract, bearer, me
+from tests.adapters.contract import AdapterContract, Serving, bearer, me
 from tests.licenses import OPTIONS, license_token
 
 
@@ -56,14 +56,19 @@ def application(calls: list[str]) -> Any:
     return app
 
 
-class TestWsgi(AdapterContract):
-    """The contract on plain WSGI."""
+class OnWsgi(Serving):
+    """How plain WSGI serves it."""
 
+    adapter = "wsgi"
     joins_fields = True
 
     def client(self, **options: Any) -> WsgiClient:
         calls: list[str] = []
         return WsgiClient(LicenseMiddleware(application(calls), **options), calls)
+
+
+class TestWsgi(OnWsgi, AdapterContract):
+    """The contract on plain WSGI."""
 
 
 class Body:
