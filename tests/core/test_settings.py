@@ -302,6 +302,8 @@ def test_settings_copy_and_pickle() -> None:
     again = pickle.loads(pickle.dumps(settings))  # noqa: S301 - our own
     assert again == settings
     assert isinstance(again.by_issuer, MappingProxyType)
+    several = Settings(issuers={"https://a.example": {"audience": "x"}})
+    assert pickle.loads(pickle.dumps(several)) == several  # noqa: S301 - our own
     with pytest.raises(TypeError, match="secret"):
         pickle.dumps(made(license="tok"))
 
