@@ -8,6 +8,7 @@ Entitlements are at `scope["state"]["entitlements"]`, which Starlette calls
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
@@ -120,19 +121,23 @@ class LicenseMiddleware:
             entitlements = self._recall(scope)
             if entitlements is None:
                 entitlements = await arun(self.gate.decide(AsgiFacts(scope)))
+            source = entitlements.source
+            additions = () if source == "authorization" else licensed_headers(source)
         except Exception as error:
             await self.respond(self.gate.as_refusal(error), scope, receive, send)
             return
         # A new dict: a server may hand the same `state` to every connection.
-        scope["state"] = {**scope.get("state", ()), "entitlements": entitlements}
-        source = entitlements.source
-        additions = () if source == "authorization" else licensed_headers(source)
+        scope["state"] = {**(scope.get("state") or {}), "entitlements": entitlements}
         started: str | None = None
 
         # A plain function and not a coroutine: it stands in the way of every message.
         def sending(message: Message) -> Awaitable[None]:
             nonlocal started
             if message["type"] in STARTS:
+                error = sys.exception()
+                if isinstance(error, LicenseError) and message.get("status") == 500:
+                    # Mounted applications have an error page of their own; a refusal is no error.
+                    raise error
                 started = message["type"]
                 if additions and started == "http.response.start":
                     message = _with_headers(message, additions)

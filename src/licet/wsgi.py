@@ -56,10 +56,11 @@ class LicenseMiddleware:
         """Judge one request, and serve it or refuse it."""
         try:
             entitlements = self._entitle(environ)
+            additions = licensed_headers(entitlements.source)
         except Exception as error:
             return self._respond(self.gate.as_refusal(error), start_response)
         environ[ENTITLEMENTS] = entitlements
-        if additions := licensed_headers(entitlements.source):
+        if additions:
             start_response = _with_headers(start_response, additions)
         # The application, each step of its body and its `close` see one context of their own, so
         # that interleaved bodies keep their own entitlements and nothing stays on the thread.

@@ -145,6 +145,7 @@ class AdapterContract(Serving):
         for _ in range(2):
             assert self.get(client, "/current", bearer(token)).json == "lic_far"
 
+    @pytest.mark.row("K04")
     def test_the_scheme_is_read_without_case(self) -> None:
         """K04: `bearer` and `BEARER` are one scheme, and more than one space may follow."""
         client = self.licensed()
@@ -158,6 +159,7 @@ class AdapterContract(Serving):
         answer = self.get(client, "/claims", bearer(license_token(tenant="example")))
         assert answer.json == "example"
 
+    @pytest.mark.row("K19")
     def test_a_header_other_than_authorization_varies_the_answer(self) -> None:
         """K19: caches are told of `X-License-Token`, and the application's own word stands."""
         client = self.licensed()
@@ -188,6 +190,7 @@ class AdapterContract(Serving):
         assert answer.header("X-Content-Type-Options") == "nosniff"
         assert client.calls == []
 
+    @pytest.mark.row("A01")
     def test_no_license_is_a_challenge_without_error(self) -> None:
         """A01: nothing presented is 401 with a bare challenge (RFC 6750, section 3.1)."""
         client = self.licensed()
@@ -196,12 +199,14 @@ class AdapterContract(Serving):
         assert answer.header("WWW-Authenticate") == 'Bearer realm="licet"'
         assert "Authorization" in (answer.header("Vary") or "")
 
+    @pytest.mark.row("K04")
     def test_a_scheme_of_others_is_no_license(self) -> None:
         """K04: `Basic` counts as absent."""
         client = self.licensed()
         answer = self.get(client, "/me", [("Authorization", "Basic dTpw")])
         self.refused(client, answer, 401, "license_required")
 
+    @pytest.mark.row("R04")
     def test_invalid_licenses_are_refused_alike(self) -> None:
         """R04: forged, tampered, misplaced and malformed get one answer, to the byte."""
         client = self.licensed()
@@ -211,6 +216,7 @@ class AdapterContract(Serving):
             assert 'error="invalid_token"' in (answer.header("WWW-Authenticate") or "")
         assert len({answer.body for answer in answers.values()}) == 1
 
+    @pytest.mark.row("A02")
     def test_an_empty_credential_is_invalid(self) -> None:
         """A02: a listed source that is present but empty is no license, and not absent either."""
         client = self.licensed()
@@ -231,6 +237,7 @@ class AdapterContract(Serving):
         answer = self.get(client, "/me", bearer(license_token(nbf=now + 600)))
         self.refused(client, answer, 401, "license_not_active")
 
+    @pytest.mark.row("K01", "K02")
     def test_two_credentials_are_ambiguous_even_when_equal(self) -> None:
         """K01, K02: two sources, two field lines, or two values in one line are 400."""
         client = self.licensed()
@@ -247,6 +254,7 @@ class AdapterContract(Serving):
             answer = self.get(client, "/me", headers)
             self.refused(client, answer, 400, "license_ambiguous")
 
+    @pytest.mark.row("K13")
     def test_every_method_is_enforced(self) -> None:
         """K13: HEAD, OPTIONS, DELETE and unknown methods need a license like any other."""
         client = self.licensed()
@@ -255,6 +263,7 @@ class AdapterContract(Serving):
             assert answer.status == 401
             assert client.calls == []
 
+    @pytest.mark.row("F13")
     def test_headers_that_look_like_entitlements_grant_nothing(self) -> None:
         """F13: entitlements come from the license alone."""
         client = self.licensed()
@@ -262,6 +271,7 @@ class AdapterContract(Serving):
         answer = self.get(client, "/reports", headers)
         self.refused(client, answer, 401, "license_required")
 
+    @pytest.mark.row("K16", "S06")
     def test_what_goes_wrong_inside_is_undecided(self) -> None:
         """K16, S06: an error in the middleware refuses with 503 and never calls the view."""
         client = self.licensed(issuer="https://broken.example")
@@ -315,6 +325,7 @@ class AdapterContract(Serving):
         assert (answer.status, answer.json["code"]) == (403, "role_not_granted")
         assert answer.json["required"] == ["x"]
 
+    @pytest.mark.row("K17")
     def test_other_errors_of_a_view_are_none_of_ours(self) -> None:
         """K17: what the application raises passes unchanged."""
         client = self.licensed()
@@ -358,6 +369,7 @@ class AdapterContract(Serving):
         answer = self.get(client, "/me", bearer(license_token()))
         assert answer.json["status"] == "UNLICENSED"
 
+    @pytest.mark.row("K11")
     def test_paths_that_only_look_exempt_are_not(self) -> None:
         """K11: another spelling of an exempt path is another path."""
         client = self.licensed(exempt_paths=["/health", "/static/*"])
@@ -382,6 +394,7 @@ class AdapterContract(Serving):
 
     # -- other sources -----------------------------------------------------------------------
 
+    @pytest.mark.row("K08")
     def test_a_cookie_speaks_only_for_its_own_site(self) -> None:
         """K08: a cookie counts on safe methods, else only where the site itself asks."""
         client = self.licensed(sources=["cookie:license"])
@@ -407,6 +420,7 @@ class AdapterContract(Serving):
             answer = client.request("POST", "/me", [cookie, *extra])
             self.refused(client, answer, 401, "license_required")
 
+    @pytest.mark.row("K07")
     def test_a_cookie_twice_is_ambiguous(self) -> None:
         """K07: a tossed cookie must not be picked over the real one."""
         client = self.licensed(sources=["cookie:license"])
@@ -423,6 +437,7 @@ class AdapterContract(Serving):
         answer = self.get(client, "/me", [("Cookie", token)])
         self.refused(client, answer, 401, "license_required")
 
+    @pytest.mark.row("K05", "K06")
     def test_a_query_parameter_is_read_only_where_it_is_listed(self) -> None:
         """K05, K06: ignored unless listed; then once, and kept out of caches and referrers."""
         token = license_token()

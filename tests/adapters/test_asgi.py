@@ -131,6 +131,22 @@ async def test_the_given_state_is_left_alone() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("state", [{}, {"state": None}], ids=["absent", "none"])
+async def test_servers_without_lifespan_state_are_served(state: dict[str, None]) -> None:
+    """`state` is optional in a scope; without it entitlements are found in the same place."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = scope["state"]["entitlements"].license_id.encode()
+        await send({"type": "http.response.body", "body": body})
+
+    scope = http_scope("GET", "/me", bearer(license_token()))
+    del scope["state"]
+    answer = await call(LicenseMiddleware(app, **OPTIONS), {**scope, **state})
+    assert (answer.status, answer.body) == (200, b"lic_1")
+
+
+@pytest.mark.anyio
 async def test_an_unknown_kind_of_connection_is_refused() -> None:
     """K14: what Licet does not know it cannot judge."""
     app = LicenseMiddleware(application([]), **OPTIONS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -243,6 +244,9 @@ def test_static_files_need_no_license_but_views_called_static_do(tmp_path: Path)
         assert "X-License-Token" not in (answer.header("Vary") or "")
         assert ask(app, path).status == 200
     assert ask(app, "/named").status == 401
+    app.view_functions["static"] = lambda filename: f"mine: {filename}"
+    assert ask(app, "/static/style.css").status == 401
+    assert ask(app, "/static/style.css", header).body == b"mine: style.css"
 
     bare = Flask(__name__, static_folder=None)
     bare.add_url_rule("/own", view_func=lambda: "secret", endpoint="static")
@@ -325,6 +329,27 @@ def test_exempt_views_and_blueprints() -> None:
         assert ask(app, path, bearer(license_token())).body == b"ACTIVE", path
     for path in ("/private/", "/unmarked"):
         assert ask(app, path).status == 401, path
+
+
+def test_marks_elsewhere_do_not_trouble_unusual_views() -> None:
+    """Endpoints with a dot and no blueprint, and views without a hash, are judged like others."""
+
+    @dataclass
+    class View:
+        answer: str
+
+        def __call__(self) -> str:
+            return self.answer
+
+    app, licensing = Flask(__name__), Licet(**OPTIONS)
+    licensing.init_app(app)
+    app.add_url_rule("/marked", "marked", licensing.exempt(lambda: "ok"))
+    app.add_url_rule("/dotted", "old.name", lambda: "ok")
+    app.add_url_rule("/unhashable", "unhashable", View("ok"))  # type: ignore[arg-type]
+    assert ask(app, "/marked").body == b"ok"
+    for path in ("/dotted", "/unhashable"):
+        assert ask(app, path).status == 401, path
+        assert ask(app, path, bearer(license_token())).body == b"ok", path
 
 
 @pytest.mark.parametrize("what", ["public", MethodView, 3], ids=["name", "class", "number"])

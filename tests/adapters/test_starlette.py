@@ -209,6 +209,31 @@ def test_mounted_applications_see_the_outer_license_and_exempt_paths_are_their_o
     assert outer.get("/v1/health").status_code == 401
 
 
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_requirement_of_an_application_within_is_no_error_of_it(
+    debug: bool, backend: Any
+) -> None:
+    """Applications answer errors themselves, mounted or wrapped; refusals are still Licet's."""
+
+    @requires_feature("gold")
+    def gold(request: Request) -> Response:
+        return PlainTextResponse("gold")
+
+    def fail(request: Request) -> Response:
+        raise ZeroDivisionError
+
+    inner = Starlette(routes=[Route("/gold", gold), Route("/fail", fail)], debug=debug)
+    mounted = Starlette(routes=[Mount("/v1", inner)], middleware=[guard()])
+    for app, root in ((mounted, "/v1"), (LicenseMiddleware(inner, **OPTIONS), "")):
+        client = TestClient(app, raise_server_exceptions=False, backend=backend)
+        refused = client.get(f"{root}/gold", headers=headers())
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "feature_not_licensed"
+        assert client.get(f"{root}/gold", headers=headers(features=["gold"])).text == "gold"
+        assert client.get(f"{root}/fail", headers=headers()).status_code == 500
+
+
 def test_lifespan_state_is_seen_and_left_alone() -> None:
     """What the lifespan yields is in `request.state`, and entitlements never get into it."""
     shared = {"pool": object(), "hits": []}

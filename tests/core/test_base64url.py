@@ -78,3 +78,10 @@ def test_other_spellings_are_refused(segment: bytes) -> None:
     """A09 to A17: padding, other alphabets, unused bits, impossible lengths and junk are errors."""
     with pytest.raises(ValueError):  # noqa: PT011 - its words are the decoder's
         base64url.decode(segment)
+
+
+@pytest.mark.parametrize("segment", [b"", b"A", b"AB", b"AAAA="])
+def test_a_refusal_says_what_was_expected(segment: bytes) -> None:
+    """R06: in the same words whatever was read, so that no input is quoted."""
+    with pytest.raises(ValueError, match=r"\Anot canonical base64url\Z"):
+        base64url.decode(segment)

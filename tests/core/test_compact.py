@@ -294,3 +294,8 @@ def test_a_flipped_bit_never_leaves_the_same_parts(position: int, bit: int) -> N
 
 
 LICENSE = license_token().encode()
+
+
+def test_a_header_without_a_type_has_all_else() -> None:
+    """B26: `alg` and `kid` are read as in any other header."""
+    assert parsed(token({"alg": "EdDSA", "kid": "k1"})).header == Header("EdDSA", "k1", None)

@@ -99,27 +99,16 @@ def test_a_new_verdict_replaces_the_old_one() -> None:
     assert cache.get(digest(0)) is new
 
 
-def test_what_is_discarded_is_gone() -> None:
-    """Discarding takes one grant and no other, and may be done twice."""
-    cache = GrantCache(3)
-    cache.put(digest(0), grant())
-    cache.put(digest(1), grant())
-    cache.discard(digest(0))
-    cache.discard(digest(0))
-    assert kept(cache) == [1]
-
-
 def test_a_cache_of_no_size_keeps_nothing() -> None:
     """0 switches the cache off."""
     cache = GrantCache(0)
     cache.put(digest(0), grant())
-    cache.discard(digest(0))
     assert cache.get(digest(0)) is None
     assert len(cache) == 0
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "put", "discard", "get"]), st.integers(0, 8)),
+    st.tuples(st.sampled_from(["put", "put", "put", "get"]), st.integers(0, 8)),
     max_size=60,
 )
 
@@ -134,9 +123,6 @@ def test_every_history_is_that_of_the_model(capacity: int, steps: list[tuple[str
             cache.put(digest(number), one)
             model = [pair for pair in model if pair[0] != number] + [(number, one)]
             model = model[max(0, len(model) - capacity) :]
-        elif step == "discard":
-            cache.discard(digest(number))
-            model = [pair for pair in model if pair[0] != number]
         assert cache.get(digest(number)) is dict(model).get(number)
         assert len(cache) == len(model) <= capacity
     assert kept(cache) == sorted(number for number, _ in model)
@@ -144,7 +130,7 @@ def test_every_history_is_that_of_the_model(capacity: int, steps: list[tuple[str
 
 @pytest.mark.parametrize("capacity", [1, 7])
 def test_many_threads_never_overfill_it(capacity: int) -> None:
-    """However puts, reads and discards fall together, the size holds and nothing fails."""
+    """However puts and reads fall together, the size holds and nothing fails."""
     cache, barrier, failures = GrantCache(capacity), threading.Barrier(8), list[Exception]()
     one = grant()
 
@@ -156,8 +142,6 @@ def test_many_threads_never_overfill_it(capacity: int) -> None:
                 cache.put(digest(number), one)
                 assert cache.get(digest(number)) in (one, None)
                 assert len(cache) <= capacity + 1, "one more only while the oldest is taken out"
-                if step % 5 == 0:
-                    cache.discard(digest(number))
         except Exception as error:
             failures.append(error)
 

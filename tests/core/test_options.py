@@ -184,6 +184,9 @@ def test_https_and_named_or_loopback_http_are_addresses(value: str) -> None:
         "https://keys.example\\@evil.example/",
         "https://keys example/",
         "https://keys.example/\n",
+        "https://keys.example/\0",
+        "https://keys.example/\x7f",
+        "\x01https://keys.example/",
         "https://k\u00e9ys.example/",
         "",
     ],
@@ -203,13 +206,21 @@ def test_the_remedy_names_the_setting_that_would_help() -> None:
     assert "list the host" not in refused.value.remedy
 
 
-@pytest.mark.parametrize("value", ["keys", "Keys.Example", "10.0.0.1", "fd00::1", "a_b-c"])
+@pytest.mark.parametrize(
+    "value", ["keys", "Keys.Example", "10.0.0.1", "fd00::1", "fe80::1%eth0", "a_b-c"]
+)
 def test_a_host_is_kept_in_lower_case(value: str) -> None:
     """Names and addresses compare as URLs spell them."""
     assert host("x", value) == value.lower()
 
 
-@pytest.mark.parametrize("value", ["http://keys", "keys:80", "keys/", "[::1]", "*", "a b", "é"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("http://keys", "keys:80", "keys/", "[::1]", "*", "a b", "é"),
+        *("fe80::1%a/b", "fe80::1% ", "fe80::1%a\nb"),
+    ],
+)
 def test_a_host_stands_alone(value: str) -> None:
     """With scheme, port or path it would never match, so it is refused."""
     with pytest.raises(ConfigError, match="without scheme, port and path"):

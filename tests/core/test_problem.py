@@ -153,3 +153,13 @@ def test_fields_are_ascii() -> None:
         for name, value in answer(error, tell=True).headers:
             assert (name + value).isascii()
             assert (name + value).isprintable()
+
+
+def test_the_reason_is_not_told_by_default() -> None:
+    """R04: whoever does not ask for it does not send it."""
+    assert field(problem(LicenseInvalid("canary"), SETTINGS), "X-Licet-Reason") is None
+
+
+def test_a_long_reason_is_cut_to_256_characters() -> None:
+    """A field of an answer stays short, whatever made the reason long."""
+    assert field(answer(LicenseInvalid("y" * 1_000), tell=True), "X-Licet-Reason") == "y" * 256

@@ -349,3 +349,60 @@ def test_a_source_is_named_once() -> None:
     with pytest.raises(ConfigError, match="repeats"):
         Sources.checked(["X-A", "x-a"])
     assert Sources.checked(["cookie:a", "cookie:A"]) == ("cookie:a", "cookie:A")
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (Request(bearer("a"), bearer("b")), "repeated_field"),
+        (Request(("authorization", "Basic x, Bearer tok")), "repeated_field"),
+        (Request(TOKEN, TOKEN), "repeated_field"),
+        (Request(("x-license-token", "a,b")), "repeated_field"),
+        (Request(bearer("tok"), TOKEN), "two_credentials"),
+        (Request(query="license=a&license=a"), "two_credentials"),
+    ],
+)
+def test_the_log_tells_a_repeated_field_from_two_sources(request_: Request, why: str) -> None:
+    """K01, K02: which of the two it was, in fixed words."""
+    with pytest.raises(LicenseAmbiguous) as refused:
+        found(request_)
+    assert refused.value.reason == why
+
+
+@pytest.mark.parametrize("edge", ["\x0b", "\x0c", "\x1f", "X"])
+def test_only_spaces_and_tabs_surround_a_value(edge: str) -> None:
+    """A13: RFC 9110, section 5.5, knows no other white space; what else stands there is said."""
+    for line, value in (
+        (("x-license-token", f"{edge}tok"), f"{edge}tok"),
+        (("x-license-token", f"tok{edge}"), f"tok{edge}"),
+        (bearer(f"tok{edge}"), f"tok{edge}"),
+        (("cookie", f"license=tok{edge}"), f"tok{edge}"),
+    ):
+        credential = found(Request(line))
+        assert credential is not None
+        assert credential.value == value.encode()
+    assert found(Request(("authorization", f"{edge}Bearer tok"))) is None
+    assert found(Request(("cookie", f"a=1;{edge}license=tok"))) is None
+
+
+def test_parameters_are_not_counted_where_none_is_listed() -> None:
+    """K06: a query that carries no credential is the application's own business."""
+    assert found(Request(query="&" * 10_000), ["x-license-token", "cookie:license"]) is None
+
+
+def test_a_refused_source_says_what_to_write() -> None:
+    """K21: the setting, what is wrong with it, and the remedy."""
+    with pytest.raises(ConfigError) as refused:
+        Sources.checked(["a b"])
+    assert (refused.value.setting, refused.value.problem, refused.value.remedy) == (
+        "sources",
+        "holds 'a b'",
+        "write a header name, cookie:NAME or query:NAME",
+    )
+    with pytest.raises(ConfigError) as repeated:
+        Sources.checked(["a", "A"])
+    assert (repeated.value.setting, repeated.value.problem, repeated.value.remedy) == (
+        "sources",
+        "repeats an entry",
+        "name each once",
+    )

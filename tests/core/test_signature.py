@@ -111,3 +111,24 @@ def test_only_a_public_key_of_its_own_kind_fits_an_algorithm(alg: str, key: obje
     """Another curve, another type, a private key and an unknown algorithm are refused at once."""
     with pytest.raises(ValueError, match="no public key"):
         verifier(alg, key)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "RS256", "HS256", "none", ""])
+def test_a_key_of_ed25519_serves_nothing_else(alg: str) -> None:
+    """B10: neither an algorithm of other keys nor one that does not exist."""
+    with pytest.raises(ValueError, match="no public key"):
+        verifier(alg, KEYS["EdDSA"].public_key())
+
+
+def test_libraries_that_were_pulled_back_are_refused() -> None:
+    """The version that was tested is enough, an older one is an ImportError with its remedy."""
+    fine = {"PyJWT": "2.15.0", "cryptography": "42.0"}
+    for versions in (fine, {"PyJWT": "10.0", "cryptography": "100.0.1rc1"}):
+        signature.check_versions(versions)
+    with pytest.raises(ImportError) as refused:
+        signature.check_versions({**fine, "PyJWT": "2.14.9"})
+    assert str(refused.value) == (
+        'Licet needs PyJWT 2.15 or newer, and 2.14.9 is installed: run pip install "PyJWT>=2.15"'
+    )
+    with pytest.raises(ImportError, match=r"cryptography>=42\.0"):
+        signature.check_versions({**fine, "cryptography": "41.9"})

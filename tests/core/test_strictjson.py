@@ -228,3 +228,39 @@ def test_a_full_stack_is_a_refusal() -> None:
             outcomes.add("no call")
     assert outcomes <= {"read", "no stack left to read it", "no call"}
     assert "read" in outcomes
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"[]", "not an object"),
+        (b'{"a":1,"a":2}', "duplicate member"),
+        (b'{"a":9007199254740993}', "integer out of range"),
+        (b'{"a":1e400}', "number out of range"),
+        (b'{"a":NaN}', "not a number"),
+        (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", "nested too deeply"),
+    ],
+)
+def test_a_refusal_of_this_reader_quotes_nothing(data: bytes, why: str) -> None:
+    """R06: its words are fixed, whatever the document holds."""
+    with pytest.raises(ValueError, match=rf"\A{why}\Z"):
+        strictjson.loads(data)
+
+
+def test_too_many_members_are_told_in_fixed_words() -> None:
+    """D08: the bound is that of the caller."""
+    with pytest.raises(ValueError, match=r"\Atoo many members\Z"):
+        strictjson.loads(b'{"a":1,"b":2}', max_members=1)
+
+
+def test_depth_is_what_is_open_at_once() -> None:
+    """D07: brackets that were closed again count no more, and no more than once."""
+    beside = b'{"a":[' + b"[]," * 40 + b"[" * 30 + b"]" * 30 + b"]}"
+    assert strictjson.loads(beside)["a"][0] == []
+    for deeper in (1, 14):
+        # 20 deep, once closed and opened again, then to 32 or 33.
+        inner = b"[" * 19 + b"[" + b"]," + b"[" * (12 + deeper)
+        closed = b"]" * (31 + deeper)
+        with pytest.raises(ValueError, match="nested too deeply"):
+            strictjson.loads(b'{"a":' + inner + closed + b"}")
+    assert strictjson.loads(b'{"a":' + b"[" * 19 + b"[]," + b"[" * 12 + b"]" * 31 + b"}")

@@ -8,6 +8,7 @@ refused as undecided (503), and so is whatever goes wrong in here.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from hashlib import sha256
 from typing import NoReturn
 
@@ -261,9 +262,11 @@ class Gate:
         """Return the refusal that `error` is, or that anything unexpected becomes."""
         if isinstance(error, LicenseError):
             return error
-        logger.error(
-            "unexpected error in the license check; the request is refused", exc_info=error
-        )
+        # A log that fails, for want of stack or memory say, must not keep the refusal back.
+        with suppress(Exception):
+            logger.error(
+                "unexpected error in the license check; the request is refused", exc_info=error
+            )
         return LicenseUnavailable(f"internal_error:{type(error).__name__}")
 
     def _denied(self, error: LicenseError) -> None:

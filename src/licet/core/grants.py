@@ -109,8 +109,3 @@ class GrantCache:
             self._grants[digest] = grant
             if len(self._grants) > self._capacity:
                 self._grants.popitem(last=False)
-
-    def discard(self, digest: bytes) -> None:
-        """Forget what is kept under `digest`."""
-        with self._lock:
-            self._grants.pop(digest, None)

@@ -59,7 +59,7 @@ def _jwks(name: str, value: Any) -> Mapping[str, Any] | None:
             document = Path(value).read_bytes()
         else:
             document = json.dumps(dict(value)).encode()
-        return strictjson.loads(document, max_members=MAX_MEMBERS)
+        return _without_secrets(strictjson.loads(document, max_members=MAX_MEMBERS))
     except (OSError, TypeError, ValueError, RecursionError) as error:
         # Without what the error says: it may quote the document.
         raise ConfigError(
@@ -67,6 +67,25 @@ def _jwks(name: str, value: Any) -> Mapping[str, Any] | None:
             f"is no JWK Set that can be read ({type(error).__name__})",
             'write {"keys": […]} or the path of such a file',
         ) from None
+
+
+def _without_secrets(jwks: dict[str, Any]) -> dict[str, Any]:
+    """Return `jwks` without the values of private members.
+
+    Their names stay: a key that was put here whole is refused, and its secret is kept nowhere.
+    """
+    from licet.core.keys.jwk import PRIVATE
+
+    keys = jwks.get("keys")
+    if not isinstance(keys, list):
+        return jwks
+    public = [
+        {name: None if name in PRIVATE else value for name, value in key.items()}
+        if isinstance(key, dict)
+        else key
+        for key in keys
+    ]
+    return {**jwks, "keys": public}
 
 
 def _check_keys(name: str, jwks: Mapping[str, Any], algorithms: tuple[str, ...]) -> None:

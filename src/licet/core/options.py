@@ -188,7 +188,10 @@ def host(name: str, value: str) -> str:
         ConfigError: it is something else, a URL or a host with a port for instance.
     """
     try:
-        alone = bool(re.fullmatch(r"[\w.-]+", value, re.ASCII)) or ip_address(value).version == 6
+        # `ip_address` takes any text for the zone of an address.
+        alone = bool(re.fullmatch(r"[\w.-]+", value, re.ASCII)) or bool(
+            ip_address(value).version == 6 and re.fullmatch(r"[\w.:%-]+", value, re.ASCII)
+        )
     except ValueError:
         alone = False
     if not alone:
@@ -213,7 +216,8 @@ def url(name: str, value: str, *, http_hosts: tuple[str, ...] = (), setting: str
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ConfigError(name, "is not a URL", "write https://host/path") from None
-    if not value.isascii() or re.search(r"[\s\\]", value) or not host:
+    # Visible ASCII only: `urlsplit` looks past some control characters and keeps the others.
+    if not re.fullmatch(r"[!-~]+", value) or "\\" in value or not host:
         raise ConfigError(name, "is not a URL", "write https://host/path")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ConfigError(name, "has user information or a fragment", "remove it")

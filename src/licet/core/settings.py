@@ -114,6 +114,7 @@ class Settings(Options):
         by_issuer = self.by_issuer
         if self.issuer is not None:
             keep(self, "audience", by_issuer[self.issuer].audience)
+            keep(self, "jwks", by_issuer[self.issuer].jwks)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:

@@ -21,8 +21,9 @@ def license_exempt(view: F) -> F:
 
     Goes on functions, sync and async, on what `as_view()` returns, and with
     `method_decorator(license_exempt, name="dispatch")` on classes. The view given is not changed:
-    elsewhere it needs a license still. `request.entitlements` are those of a license that is
-    presented and can be judged without waiting, else `UNLICENSED` ones.
+    elsewhere it needs a license still. A subclass inherits the mark with its `dispatch`.
+    `request.entitlements` are those of a license that is presented and can be judged without
+    waiting, else `UNLICENSED` ones.
 
     Raises:
         TypeError: put on a class, which it would not mark.

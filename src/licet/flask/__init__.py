@@ -17,7 +17,7 @@ seen the URL, and so without exemption marks; `render_errors` is for what views 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from licet._requires import extra
@@ -156,10 +156,12 @@ class _Guard:
         # Decorators above the mark leave what they wrap in `__wrapped__`.
         view: object = current_app.view_functions[request.endpoint or ""]
         while view is not None:
-            if view in self._exempt:
+            # What has no hash cannot have been marked.
+            if isinstance(view, Hashable) and view in self._exempt:
                 return True
             view = getattr(view, "__wrapped__", None)
-        return any(current_app.blueprints[name] in self._exempt for name in request.blueprints)
+        # Dots in an endpoint need not mean blueprints.
+        return any(current_app.blueprints.get(name) in self._exempt for name in request.blueprints)
 
     def after(self, response: Response) -> Response:
         """Tell caches of a licensed answer, and end the use of its credential."""
@@ -188,11 +190,8 @@ class _Guard:
 
 def _is_static(endpoint: str) -> bool:
     """Whether Flask itself serves a file; a view that is merely called `static` is a view."""
-    name, _, view = endpoint.rpartition(".")
-    if view != "static":
-        return False
-    owner = current_app.blueprints.get(name) if name else current_app
-    return owner is not None and owner.has_static_folder
+    module: str = getattr(current_app.view_functions[endpoint], "__module__", None) or ""
+    return endpoint.rpartition(".")[2] == "static" and module.partition(".")[0] == "flask"
 
 
 def _is_preflight(request: Request) -> bool:

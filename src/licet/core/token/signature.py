@@ -7,11 +7,14 @@ verifier is bound to one algorithm and one public key beforehand, so no token ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import cryptography
+import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -54,6 +57,30 @@ ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
         )
     }
 )
+
+#: The oldest of each that Licet was tested with; older ones have holes that are known.
+_OLDEST = {"PyJWT": (2, 15), "cryptography": (42, 0)}
+
+
+def check_versions(versions: Mapping[str, str]) -> None:
+    """Refuse libraries that another package's requirements have pulled back.
+
+    Args:
+        versions: what is installed, by the name of the distribution.
+
+    Raises:
+        ImportError: one is older than Licet was tested with.
+    """
+    for name, oldest in _OLDEST.items():
+        if tuple(map(int, re.findall(r"\d+", versions[name])[:2])) < oldest:
+            least = ".".join(map(str, oldest))
+            raise ImportError(
+                f"Licet needs {name} {least} or newer, and {versions[name]} is installed: "
+                f'run pip install "{name}>={least}"'
+            )
+
+
+check_versions({"PyJWT": jwt.__version__, "cryptography": cryptography.__version__})
 
 _CURVES = {"P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
 _PYJWT = get_default_algorithms()

@@ -1,0 +1,16 @@
+"""The attack table through FastAPI."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attacks.conduct import ConductContract
+from tests.attacks.contract import AttackContract
+
+pytest.importorskip("fastapi")
+
+from tests.adapters.test_fastapi import OnFastAPI
+
+
+class TestFastAPI(OnFastAPI, AttackContract, ConductContract):
+    """Every row."""

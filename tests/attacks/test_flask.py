@@ -1,0 +1,16 @@
+"""The attack table through Flask."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.attacks.conduct import ConductContract
+from tests.attacks.contract import AttackContract
+
+pytest.importorskip("flask")
+
+from tests.adapters.test_flask import OnFlask
+
+
+class TestFlask(OnFlask, AttackContract, ConductContract):
+    """Every row."""

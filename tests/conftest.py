@@ -1,0 +1,32 @@
+"""Records which rows of the attack table were shown where (see `rows`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests import rows
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "row(id, …): a row of the attack table that the test shows")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the table be held against what ran only after everything ran."""
+    items.sort(key=lambda item: item.path.name == "test_rows.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+    """Note a passing test under the rows it carries."""
+    report: Any = yield
+    if report.when == "call" and report.passed:
+        adapter = getattr(getattr(item, "cls", None), "adapter", rows.CORE)
+        for mark in item.iter_markers("row"):
+            for row in mark.args:
+                rows.RAN[row, adapter].append(item.nodeid)
+    return report

@@ -1,0 +1,77 @@
+"""Which rows of the attack table this project carries, where each must be shown, and what ran.
+
+A row is shown in an adapter by a passing test that carries `@pytest.mark.row("A01")` in a class
+whose `adapter` names it; outside such classes a test counts for `core` alone. `test_rows.py` runs
+last and holds what ran against `EXPECTED`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+CORE = "core"
+#: Each adapter, and the framework without which it cannot run.
+FRAMEWORKS = {
+    "asgi": None,
+    "wsgi": None,
+    "flask": "flask",
+    "django": "django",
+    "django-async": "django",
+    "starlette": "starlette",
+    "fastapi": "fastapi",
+}
+
+
+def _rows(letter: str, numbers: Iterable[int], *, without: Iterable[int] = ()) -> list[str]:
+    return [f"{letter}{number:02}" for number in numbers if number not in set(without)]
+
+
+#: Rows about what a request carries: each must be shown in every adapter.
+REQUEST_ROWS = frozenset(
+    [
+        *_rows("A", range(1, 23), without=[18]),
+        *_rows("B", range(1, 32)),
+        *_rows("C", range(1, 14), without=[6, 8, 11, 12, 13]),
+        "C06",
+        "C13",
+        *_rows("D", range(1, 15)),
+        *_rows("E", range(1, 18), without=[10, 12, 16]),
+        *_rows("F", [1, 2, 3, 4, 5, 6, 11, 12, 13]),
+        *_rows("K", range(1, 22), without=[3, 14, 15, 18]),
+        *_rows("R", [1, 2, 3, 4, 5]),
+        *_rows("S", [6, 7]),
+    ]
+)
+#: Rows about the core alone: programming errors, settings, key sets, properties of functions.
+CORE_ROWS = frozenset(
+    "A18 C08 C11 C14 C15 E10 E12 K03 K14 K15 K18 R01 R06 R07 R09 S08 S09 S12 S13 S14".split()
+)
+#: What is not the gate's: several issuers, revocation (they have issues of their own).
+ELSEWHERE = frozenset({"C12", "E16"})
+
+EXPECTED: dict[str, frozenset[str]] = {
+    **{row: frozenset(FRAMEWORKS) for row in REQUEST_ROWS},
+    **{row: frozenset({CORE}) for row in CORE_ROWS - REQUEST_ROWS},
+}
+
+#: Filled by what ran: row, adapter, ids of the tests that passed.
+RAN: dict[tuple[str, str], list[str]] = defaultdict(list)
+
+
+def installed() -> frozenset[str]:
+    """Return the adapters that can run here, and the core."""
+    return frozenset(
+        name for name, framework in FRAMEWORKS.items() if framework is None or find_spec(framework)
+    ) | {CORE}
+
+
+def missing() -> dict[str, list[str]]:
+    """Return, for each row, the adapters in which it was to be shown and was not."""
+    here = installed()
+    lacking = {
+        row: sorted(name for name in adapters & here if not RAN.get((row, name)))
+        for row, adapters in EXPECTED.items()
+    }
+    return {row: names for row, names in sorted(lacking.items()) if names}

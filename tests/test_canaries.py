@@ -1,0 +1,310 @@
+"""No secret that this side holds or is handed shows itself anywhere but where it is used.
+
+Each secret carries a canary: a text that stands nowhere else. What a process may leave behind
+(log records of every logger, tracebacks, `repr`, answers, pickles) is searched for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import licet.asgi
+import licet.wsgi
+from licet import ConfigError, LicenseError, Settings, verify
+from licet.core.gate import Gate
+from licet.core.request import Credential, Sources, find_credential
+from licet.core.settings import IssuerSettings
+from licet.issuer import Issuer, KeyFileError
+from licet.issuer.signing import SigningKey
+from tests.adapters.clients import AsgiClient, WsgiClient
+from tests.adapters.contract import Answer
+from tests.licenses import AUDIENCE, FORGER, ISSUER, ISSUER_NAME, OPTIONS, expired, license_token
+
+CANARY = "canary-a4f1c9"
+#: What raises: only its text may be shown, and its text holds no secret.
+SOURCES = ["authorization", "x-license-token", "cookie:license", "query:license"]
+
+
+class Cage:
+    """Collects what might sing."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def hear(self, *things: object) -> None:
+        """Keep what `str` and `repr` say of each."""
+        for thing in things:
+            self.heard += [str(thing), repr(thing)]
+
+    def raised(self, error: BaseException) -> None:
+        """Keep all that a handler of an error shows without looking at local variables."""
+        self.hear(error, error.args, error.__dict__, error.__cause__)
+        self.heard += traceback.TracebackException.from_exception(error).format()
+        self.pickled(error)
+
+    def answered(self, answer: Answer) -> None:
+        """Keep an answer whole."""
+        self.hear(answer.headers, answer.body.decode("utf-8", "replace"))
+
+    def pickled(self, thing: object) -> None:
+        """Keep a pickle, unless it is refused."""
+        try:
+            self.heard.append(pickle.dumps(thing, 0).decode("latin-1"))
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return
+
+    def silent_about(self, *secrets: str) -> None:
+        """Hold everything heard against the secrets."""
+        assert self.heard
+        for secret in secrets:
+            assert len(secret) > 8, "too short to tell from chance"
+            loud = [text[:200] for text in self.heard if secret in text]
+            assert loud == []
+
+
+class _Ear(logging.Handler):
+    def __init__(self, cage: Cage) -> None:
+        super().__init__(logging.DEBUG)
+        self.cage = cage
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # With the traceback, and with what structured handlers would send along.
+        self.cage.heard += [self.format(record), repr(record.args), repr(record.__dict__)]
+
+
+@pytest.fixture(name="cage")
+def _cage() -> Iterator[Cage]:
+    cage = Cage()
+    root = logging.getLogger()
+    ear, before = _Ear(cage), root.level
+    root.addHandler(ear)
+    root.setLevel(logging.DEBUG)
+    yield cage
+    root.setLevel(before)
+    root.removeHandler(ear)
+
+
+def parts(token: str) -> list[str]:
+    """Return what of a token is secret: payload, signature, and the whole."""
+    return [*token.split(".")[1:], token]
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answer 200."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"served"})
+
+
+def wsgi_application(environ: Any, start_response: Any) -> list[bytes]:
+    """Answer 200."""
+    start_response("200 OK", [])
+    return [b"served"]
+
+
+def serve_asgi(settings: Settings) -> tuple[Any, Any]:
+    app = licet.asgi.LicenseMiddleware(application, settings)
+    return AsgiClient(app, []), app.gate
+
+
+def serve_wsgi(settings: Settings) -> tuple[Any, Any]:
+    app = licet.wsgi.LicenseMiddleware(wsgi_application, settings)
+    return WsgiClient(app, []), app.gate
+
+
+Serve = Callable[[Settings], tuple[Any, Gate]]
+
+
+@pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
+@pytest.mark.parametrize("broken", [False, True], ids=["sound", "broken"])
+def test_a_presented_license_stays_in_its_request(serve: Serve, broken: bool, cage: Cage) -> None:
+    """In a field, a cookie or the query; good, bad, ambiguous, and where the core itself fails."""
+    number = 31 + broken + 2 * (serve is serve_asgi)
+    client, gate = serve(Settings(**OPTIONS, sources=SOURCES, jwks_cooldown=number))
+    if broken:
+
+        def fail(*arguments: object) -> Any:
+            raise RuntimeError("broken")
+
+        gate.judge = fail  # type: ignore[method-assign]
+    tokens = [
+        license_token(sub="lic_canary", tenant=CANARY),
+        license_token(FORGER, tenant=CANARY),
+        license_token(features=[CANARY + " "]),
+        license_token(must_understand=[CANARY]),
+        license_token(aud=CANARY),
+        license_token(iss=CANARY),
+        ISSUER.sign({"tenant": CANARY}),
+        ISSUER.sign({"tenant": CANARY}, header={"kid": CANARY + "-kid"}),
+        expired(tenant=CANARY),
+        CANARY + "-opaque-license-key",
+    ]
+    statuses = set()
+    for token in tokens:
+        for headers, query in (
+            ([("Authorization", f"Bearer {token}")], ""),
+            ([("Authorization", f"DPoP {token}")], ""),
+            ([("X-License-Token", token)], ""),
+            ([("Cookie", f"license={token}")], ""),
+            ([], f"?license={token}"),
+            ([("X-License-Token", token)], f"?license={token}"),
+            ([("Authorization", f"Basic {token}")], ""),
+        ):
+            answer = client.request("GET", f"/me{query}", headers)
+            statuses.add(answer.status)
+            cage.answered(answer)
+    assert statuses == ({400, 401, 503} if broken else {200, 400, 401})
+    cage.hear(gate, gate.__dict__, *gate._grants._grants.values())
+    cage.pickled(gate)
+    cage.silent_about(CANARY, *(part for token in tokens[:-1] for part in parts(token)))
+
+
+def test_objects_about_a_license_do_not_show_it(cage: Cage) -> None:
+    """Credential, entitlements, grant and every error speak of the license, never its text."""
+    settings = Settings(**OPTIONS)
+    token = license_token(tenant=CANARY)
+    entitlements = verify(token, settings)
+    assert entitlements.claims["tenant"] == CANARY
+
+    class Facts:
+        method, query_string, is_handshake = "GET", "", False
+
+        def fields(self, name: str) -> list[str]:
+            return [f"Bearer {token}"]
+
+        def origin(self) -> None:
+            return None
+
+    credential = find_credential(Facts(), Sources.of(["authorization"]))
+    assert isinstance(credential, Credential)
+    cage.hear(credential, entitlements, entitlements._grant, entitlements._grant.terms)
+    cage.pickled(entitlements)
+    for bad in (license_token(FORGER, tenant=CANARY), token[:-5], token + "=", f"{token}.{token}"):
+        with pytest.raises(LicenseError) as caught:
+            verify(bad, settings)
+        cage.raised(caught.value)
+    cage.silent_about(CANARY, *parts(token))
+
+
+@pytest.mark.parametrize("kind", ["text", "file", "env"])
+@pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
+@pytest.mark.parametrize("good", [True, False], ids=["good", "bad"])
+def test_the_installation_license_stays_where_it_is(
+    kind: str,
+    serve: Serve,
+    good: bool,
+    cage: Cage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In settings, a file or the environment; its replacement too, and where it does not hold."""
+    token = license_token(ISSUER if good else FORGER, tenant=CANARY)
+    path = tmp_path / "license.jwt"
+    path.write_text(token)
+    monkeypatch.setenv("CANARY_LICENSE", token)
+    setting = {"text": token, "file": f"file:{path}", "env": "env:CANARY_LICENSE"}[kind]
+    settings = Settings(**OPTIONS, license=setting, leeway=20 + good)
+    client, gate = serve(settings)
+    for _ in range(2):
+        answer = client.request("GET", "/me")
+        assert answer.status == (200 if good else 402)
+        cage.answered(answer)
+    assert gate.installation is not None
+    cage.hear(settings, settings.fingerprint, gate, gate.installation, gate.installation._source)
+    cage.pickled(gate)
+    cage.pickled(settings)
+    if kind == "text":
+        for changes in ({"sources": ["authorization"]}, {"license": token + "\n\n" + token}):
+            with pytest.raises(ConfigError) as caught:
+                Settings(**{**OPTIONS, "license": setting, **changes})
+            cage.raised(caught.value)
+    cage.silent_about(CANARY, *parts(token))
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+def test_private_keys_leave_an_issuer_by_its_file_alone(
+    algorithm: str, cage: Cage, tmp_path: Path
+) -> None:
+    """Neither issuer, key nor any complaint about the file shows a private member."""
+    issuer = Issuer.generate(ISSUER_NAME, algorithm=algorithm)
+    path = tmp_path / "issuer.json"
+    issuer.save(path)
+    document = json.loads(path.read_text())
+    private = document["keys"][0]
+    secrets = [private[name] for name in ("d", "p", "q", "dp", "dq", "qi") if name in private]
+    cage.hear(issuer, issuer._keys, issuer.jwks(), issuer.sign({"a": 1}), Issuer.load(path))
+    for thing in (issuer, *issuer._keys):
+        cage.pickled(thing)
+    bad: list[Any] = [
+        {**document, "keys": [{**private, "alg": "none"}]},
+        {**document, "keys": [{**private, "kty": "XX"}]},
+        {**document, "keys": [{**private, "d": private["d"] + "!"}]},
+        {**document, "keys": private},
+        {**document, "issuer": 5},
+    ]
+    for text in (*map(json.dumps, bad), path.read_text()[:-3]):
+        path.write_text(text)
+        with pytest.raises(KeyFileError) as caught:
+            Issuer.load(path)
+        cage.raised(caught.value)
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError) as caught:
+        Issuer.load(path)
+    cage.raised(caught.value)
+    cage.silent_about(*secrets)
+
+
+def test_a_private_key_published_by_mistake_is_not_passed_on(cage: Cage) -> None:
+    """A key set with private members: refused keys are named by their `kid` and nothing else."""
+    leaked = SigningKey.generate("EdDSA").private_jwk() | {"kid": "leaked"}
+    symmetric = {"kty": "oct", "k": f"{CANARY}-symmetric", "kid": "shared"}
+    both = {"keys": [*ISSUER.jwks()["keys"], leaked, symmetric]}
+    secrets = [leaked["d"], symmetric["k"]]
+    settings = Settings(**{**OPTIONS, "jwks": both})
+    client, gate = serve_asgi(settings)
+    headers = [("Authorization", f"Bearer {license_token()}")]
+    answer = client.request("GET", "/me", headers)
+    assert answer.status == 200
+    cage.answered(answer)
+    cage.hear(settings, settings.by_issuer, gate, gate.keys, gate.health())
+    for thing in (settings, *settings.by_issuer.values(), gate):
+        cage.pickled(thing)
+    for keys in ([leaked], [symmetric], [leaked, leaked], [[leaked]]):
+        with pytest.raises(ConfigError) as caught:
+            Settings(**{**OPTIONS, "jwks": {"keys": keys}})
+        cage.raised(caught.value)
+        with pytest.raises(ConfigError) as caught:
+            IssuerSettings(audience=AUDIENCE, jwks={"keys": keys}, jwks_url=None)
+        cage.raised(caught.value)
+    cage.silent_about(*secrets)
+
+
+def test_the_admin_key_of_the_license_server_is_never_shown(cage: Cage) -> None:
+    """Right, wrong or malformed, the key stands in no answer, log or complaint."""
+    pytest.importorskip("starlette")
+    from example_projects.license_server import app as server
+
+    key = f"{CANARY}-admin-key"
+    client = AsgiClient(server.create_app(Issuer.generate(ISSUER_NAME), key, AUDIENCE), [])
+    for headers in (
+        [("Authorization", f"Bearer {key}")],
+        [("Authorization", f"Bearer {key}x")],
+        [("Authorization", f"Basic {key}")],
+        [("Authorization", f"Bearer {key}")] * 2,
+        [],
+    ):
+        for method, path in (("GET", "/v1/keys"), ("POST", "/v1/licenses"), ("GET", "/v1/none")):
+            cage.answered(client.request(method, path, headers))
+    cage.hear(client.app, client.app.router)
+    with pytest.raises(ValueError, match="admin key") as caught:
+        server.create_app(Issuer.generate(ISSUER_NAME), key + "é", AUDIENCE)
+    cage.raised(caught.value)
+    cage.silent_about(key)
