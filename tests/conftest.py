@@ -12,7 +12,9 @@ from tests import rows
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line("markers", "row(id, …): a row of the attack table that the test shows")
+    config.addinivalue_line(
+        "markers", "row(id, adapter=…): a row of the attack table that the test shows"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,8 +27,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
     """Note a passing test under the rows it carries."""
     report: Any = yield
     if report.when == "call" and report.passed:
-        adapter = getattr(getattr(item, "cls", None), "adapter", rows.CORE)
         for mark in item.iter_markers("row"):
+            served = getattr(getattr(item, "cls", None), "adapter", rows.CORE)
+            adapter = mark.kwargs.get("adapter", served)
             for row in mark.args:
                 rows.RAN[row, adapter].append(item.nodeid)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many rows were shown where."""
+    shown: dict[str, set[str]] = {}
+    for row, adapter in rows.RAN:
+        shown.setdefault(adapter, set()).add(row)
+    if shown:
+        counts = ", ".join(f"{name} {len(found)}" for name, found in sorted(shown.items()))
+        terminalreporter.write_line(f"rows of the attack table shown: {counts}")

@@ -11,6 +11,7 @@ import textwrap
 import traceback
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, fields
+from importlib import import_module
 from typing import Any
 
 import anyio
@@ -143,11 +144,20 @@ def test_an_underscore_twin_is_one_field_under_wsgi_and_none_under_asgi() -> Non
     assert answer.json["code"] == "license_required"
 
 
-@pytest.mark.row("K14")
 @pytest.mark.parametrize("extension", [False, True])
-def test_every_kind_of_connection_is_judged_or_refused(extension: bool) -> None:
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        pytest.param(name, marks=pytest.mark.row("K14", adapter=name))
+        for name in ("asgi", "starlette", "fastapi")
+    ],
+)
+def test_every_kind_of_connection_is_judged_or_refused(adapter: str, extension: bool) -> None:
     """A websocket is refused before it is accepted, an unknown scope raises, lifespan passes."""
-    app = licet.asgi.LicenseMiddleware(silent, **OPTIONS)
+    if adapter != "asgi":
+        pytest.importorskip(adapter)
+    middleware = import_module(f"licet.{adapter}").LicenseMiddleware
+    app = middleware(silent, **OPTIONS)
     for headers in ([], bearer("rubbish"), bearer(expired())):
         sent: list[Any] = []
 
@@ -171,11 +181,11 @@ def test_every_kind_of_connection_is_judged_or_refused(extension: bool) -> None:
     async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    anyio.run(licet.asgi.LicenseMiddleware(lifespan, **OPTIONS), {"type": "lifespan"}, None, None)
+    anyio.run(middleware(lifespan, **OPTIONS), {"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
 
 
-@pytest.mark.row("K15")
+@pytest.mark.row("K15", adapter="flask")
 def test_flask_runs_none_of_its_own_before_the_license() -> None:
     """Hooks, blueprints and error handlers of the application see no refused request."""
     flask = pytest.importorskip("flask")
@@ -198,18 +208,21 @@ def test_flask_runs_none_of_its_own_before_the_license() -> None:
     assert calls == ["hook", "blueprint hook", "view"]
 
 
-@pytest.mark.row("K15")
-def test_starlette_runs_none_of_its_own_before_the_license() -> None:
-    """Mounts, streaming responses and background tasks see no refused request."""
-    pytest.importorskip("starlette")
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        pytest.param(name, marks=pytest.mark.row("K15", adapter=name))
+        for name in ("starlette", "fastapi")
+    ],
+)
+def test_starlette_and_fastapi_run_none_of_their_own_before_the_license(adapter: str) -> None:
+    """Mounts, dependencies, streaming and background tasks see no refused request."""
+    framework = pytest.importorskip(adapter)
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
-    from starlette.middleware import Middleware
     from starlette.requests import Request
     from starlette.responses import StreamingResponse
     from starlette.routing import Mount, Route
-
-    from licet.starlette import LicenseMiddleware
 
     calls: list[str] = []
 
@@ -218,15 +231,24 @@ def test_starlette_runs_none_of_its_own_before_the_license() -> None:
         task = BackgroundTask(calls.append, "task")
         return StreamingResponse(iter([b"served"]), background=task)
 
-    routes = [Mount("/inner", routes=[Route("/", view)])]
-    app = Starlette(routes=routes, middleware=[Middleware(LicenseMiddleware, **OPTIONS)])
+    # FastAPI would look the text of the annotation up in this module.
+    view.__annotations__ = {"request": Request}
+    app: Any = Starlette(routes=[Mount("/inner", routes=[Route("/", view)])])
+    before: list[str] = []
+    if adapter == "fastapi":
+        before = ["dependency"]
+        app = framework.FastAPI(dependencies=[framework.Depends(lambda: calls.append(*before))])
+        inner = framework.APIRouter(prefix="/inner")
+        inner.add_api_route("/", view, response_model=None)
+        app.include_router(inner)
+    app.add_middleware(import_module(f"licet.{adapter}").LicenseMiddleware, **OPTIONS)
     for headers in ([], bearer("rubbish"), bearer(expired())):
         answer = anyio.run(call, app, http_scope("GET", "/inner/", headers))
         assert answer.status == 401
     assert calls == []
     good = anyio.run(call, app, http_scope("GET", "/inner/", bearer(license_token())))
     assert (good.status, good.body) == (200, b"served")
-    assert calls == ["view", "task"]
+    assert calls == [*before, "view", "task"]
 
 
 @pytest.mark.row("K18")
