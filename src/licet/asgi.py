@@ -127,13 +127,15 @@ class LicenseMiddleware:
             await self.respond(self.gate.as_refusal(error), scope, receive, send)
             return
         # A new dict: a server may hand the same `state` to every connection.
-        scope["state"] = {**(scope.get("state") or {}), "entitlements": entitlements}
+        state = scope.get("state")
+        scope["state"] = state = dict(state) if state else {}
+        state["entitlements"] = entitlements
         started: str | None = None
 
         # A plain function and not a coroutine: it stands in the way of every message.
         def sending(message: Message) -> Awaitable[None]:
             nonlocal started
-            if message["type"] in STARTS:
+            if started is None and message["type"] in STARTS:
                 error = sys.exception()
                 if isinstance(error, LicenseError) and message.get("status") == 500:
                     # Mounted applications have an error page of their own; a refusal is no error.
