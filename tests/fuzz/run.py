@@ -4,6 +4,7 @@
 
 What is found starts from the saved corpus and is kept in a scratch directory, or in `--keep`,
 below the target's name; an input that breaks its target lies there too, and its path is printed.
+Whoever mends the defect moves that input to `corpus/`, where the ordinary suite replays it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def fuzz(target: str, seconds: int, found: Path) -> bool:
         print(f"{target}: broken, see {found}")
         return False
     print(
-        f"{target}: {int(done[1]):,} executions in {done[2]} s, {covered[-1]} branches, 0 findings"
+        f"{target}: {int(done[1]):,} executions in {done[2]} s, {covered[-1]} branches, 0 findings",
+        flush=True,
     )
     return True
 

@@ -71,7 +71,8 @@ class _Oracle(PyJWT):
 
     def __init__(self) -> None:
         super().__init__()
-        self._jws.register_algorithm("Ed25519", OKPAlgorithm())
+        if "Ed25519" not in self._jws.get_algorithms():
+            self._jws.register_algorithm("Ed25519", OKPAlgorithm())
 
     def _validate_iat(self, payload: dict[str, Any], now: float, leeway: float) -> None:
         super()._validate_iat(payload, NOW, leeway)
@@ -119,8 +120,20 @@ def token(data: bytes) -> None:
     require(grant.license_id == claims["sub"], "another license than PyJWT reads")
     require(grant.expires_at == claims["exp"], "another end than PyJWT reads")
     require(_GATE.recall(presented) is grant, "what was accepted is not remembered")
-    _, _, signature = presented.rpartition(b".")
+    header, payload, signature = presented.split(b".")
+    for segment in (header, payload):
+        _check_unique(base64url.decode(segment))
     require(len(signature) == 86, "a signature of another length")
+
+
+def _check_unique(document: bytes) -> None:
+    """Another reader might take the first of two members, or the last."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        require(len(dict(pairs)) == len(pairs), "a document with two readings")
+        return dict(pairs)
+
+    json.loads(document, object_pairs_hook=unique)
 
 
 # -- a key set -------------------------------------------------------------------------------------
@@ -132,7 +145,11 @@ _FITTING = {
     ("RSA", None): {"PS256", "RS256"},
 }
 _ALGORITHMS = ("Ed25519", "ES256", "ES384", "ES512", "PS256", "RS256")
-_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
+_CURVES: dict[str, Callable[[], ec.EllipticCurve]] = {
+    "P-256": ec.SECP256R1,
+    "P-384": ec.SECP384R1,
+    "P-521": ec.SECP521R1,
+}
 _FIELD = 2**255 - 19
 
 
@@ -143,6 +160,7 @@ def jwks(data: bytes) -> None:
         found = read_jwks(document, _ALGORITHMS)
     except ValueError:
         return
+    _check_unique(data)
     for (kid, alg), key in found.keys.items():
         require((key.kid, key.alg) == (kid, alg), "a key under another name")
         named = [one for one in document["keys"] if isinstance(one, dict) and one.get("kid") == kid]
@@ -223,7 +241,7 @@ def request(data: bytes) -> None:
     first, *lines = data.decode("latin-1").split("\n")
     start = _START.fullmatch(first)
     method, path, query = start.groups() if start else ("GET", "/", "")
-    sources, exempt = list(_SOURCES), []
+    sources, exempt = list(_SOURCES), list[str]()
     fields: list[tuple[str, str]] = []
     for line in lines:
         name, _, value = line.partition(" ")
@@ -232,11 +250,11 @@ def request(data: bytes) -> None:
         elif name == "@exempt":
             exempt += _accepted(paths.exempt_path, value)
         elif name == "@source":
-            sources = _accepted_source(value) or sources
+            sources = list(_accepted_source(value)) or sources
         elif field := _FIELD_LINE.fullmatch(line):
             fields.append((field[1].lower(), field[2].strip(" \t")))
     _check_exempt(tuple(exempt), path)
-    _check_credential(method, query, fields, Sources.of(sources))
+    _check_credential(method, query, fields, sources)
 
 
 def _accepted(check: Callable[[str, str], str], value: str) -> list[str]:
@@ -263,7 +281,10 @@ def _url(value: str) -> None:
 
 
 def _is_loopback(host: str | None) -> bool:
-    return re.fullmatch(r"localhost|127(\.\d{1,3}){3}|[\d:.a-f]*", host or "") is not None
+    # A zone changes nothing: whatever interface it names, `::1` does not leave the machine.
+    address = (host or "").partition("%")[0]
+    mapped = r"[0:]*:ffff:(127\..*|7f[\da-f]{2}:.*)"
+    return re.fullmatch(rf"localhost|127(\.\d{{1,3}}){{3}}|[0:]+1|{mapped}", address) is not None
 
 
 def _host(value: str) -> None:
@@ -288,8 +309,9 @@ def _check_exempt(rules: tuple[str, ...], path: str) -> None:
 
 
 def _check_credential(
-    method: str, query: str, fields: list[tuple[str, str]], sources: Sources
+    method: str, query: str, fields: list[tuple[str, str]], listed: list[str]
 ) -> None:
+    sources = Sources.of(listed)
     scope = {
         "type": "http",
         "method": method,
@@ -307,6 +329,10 @@ def _check_credential(
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     by_line = _find(AsgiFacts(scope), sources)
     joined = _find(EnvironFacts(environ), sources)
+    if isinstance(by_line, Credential):
+        alone = {one: _find(AsgiFacts(scope), Sources.of([one])) for one in listed}
+        require(alone.pop(by_line.source) == by_line, "its source alone holds something else")
+        require(not any(alone.values()), "one credential of two is taken")
     handshake = _find(AsgiFacts({**scope, "type": "websocket", "scheme": "wss"}), sources)
     if method not in ("GET", "HEAD", "OPTIONS"):
         _check_witness(by_line, fields)

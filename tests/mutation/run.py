@@ -88,7 +88,7 @@ def main() -> int:
     found = outcomes(directory)
     modules: dict[str, Counter[str]] = {}
     for mutant, outcome in found.items():
-        module = function_of(mutant).rpartition(".")[0].removesuffix(".Sources")
+        module = mutant.rpartition(".")[0].removeprefix("licet.core.")
         modules.setdefault(module, Counter())["killed" if outcome in KILLED else "alive"] += 1
     for module, counts in sorted(modules.items()):
         print(f"{module}: {counts['killed']} of {counts.total()} killed")
