@@ -350,9 +350,11 @@ class ConductContract(Serving):
     # -- S ---------------------------------------------------------------------------------------
 
     @pytest.mark.row("S07")
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-    def test_a_full_stack_lets_nobody_through(self) -> None:
+    def test_a_full_stack_lets_nobody_through(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """However few frames are left, a forged license is refused or nothing is answered."""
+        # What frameworks leave half made complains while it is cleared away, still without stack;
+        # the runner's own hook would need some to take that down.
+        monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
         client = self.licensed()
         self.get(client, "/me", bearer(license_token()))
         forged = bearer(license_token(FORGER))
@@ -372,7 +374,6 @@ class ConductContract(Serving):
                 assert answer.status >= 400
                 answered += 1
         assert answered
-        # What the frameworks left half made is cleared away here, where it may complain.
         gc.collect()
 
 
