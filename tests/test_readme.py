@@ -17,6 +17,7 @@ from licet.core.settings import Settings
 from licet.issuer import Issuer
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
+from tests.core.test_keystore import Setup
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -202,6 +203,20 @@ def test_the_two_commands() -> None:
         'python -m pip install ".[demo]" && python -m licet demo\n',
         "python -m pip install tox && python -m tox -e py\n",
     ]
+
+
+def test_how_long_an_outage_is_borne() -> None:
+    """Keys serve an outage to the very second that the README names."""
+    (said,) = re.findall(r"after ([\d,]+) s, no second earlier", README)
+    defaults = Settings(issuer=SHOWN, audience="acme-reports")
+    setup = Setup("a", max_age=defaults.jwks_max_age, max_stale=defaults.jwks_max_stale)
+    setup.find("a")
+    setup.issuer.up = False
+    setup.hands.advance(int(said.replace(",", "")) - 1)
+    assert setup.find("a")
+    setup.rest()
+    setup.hands.advance(1)
+    assert setup.refused("a").startswith("503")
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])

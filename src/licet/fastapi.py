@@ -14,17 +14,14 @@ websockets, and put the lock into the OpenAPI document. In tests
 # No postponed annotations here: FastAPI reads these, and older ones cannot resolve texts that
 # stand on an instance or name what `extra` imports.
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from licet._requires import extra
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import Entitlements, Kind
 from licet.core.errors import (
-    FeatureNotLicensed,
     LicenseError,
     LimitExceeded,
-    RoleNotGranted,
-    ScopeNotGranted,
 )
 from licet.core.problem import MEDIA_TYPE
 from licet.core.requirements import requirement
@@ -81,40 +78,21 @@ def RequiresFeature(*names: str, any_of: bool = False) -> Any:  # noqa: N802 - a
         FeatureNotLicensed: the license does not name them.
         LicenseError: there is no license that holds now: what made it so.
     """
-    return _demand("RequiresFeature", names, any_of, "feature:", _features, FeatureNotLicensed)
+    return _demand("RequiresFeature", names, any_of, "feature:", "features")
 
 
 def RequiresScope(*names: str, any_of: bool = False) -> Any:  # noqa: N802
     """Demand scopes of the license (RFC 6749, section 3.3); else as `RequiresFeature`."""
-    return _demand("RequiresScope", names, any_of, "", _scopes, ScopeNotGranted)
+    return _demand("RequiresScope", names, any_of, "", "scopes")
 
 
 def RequiresRole(*names: str, any_of: bool = False) -> Any:  # noqa: N802
     """Demand roles of the license; else as `RequiresFeature`."""
-    return _demand("RequiresRole", names, any_of, "role:", _roles, RoleNotGranted)
+    return _demand("RequiresRole", names, any_of, "role:", "roles")
 
 
-def _features(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.features
-
-
-def _scopes(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.scopes
-
-
-def _roles(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.roles
-
-
-def _demand(
-    word: str,
-    names: tuple[str, ...],
-    any_of: bool,
-    prefix: str,
-    held: Callable[[Entitlements], frozenset[str]],
-    error: type[LicenseError],
-) -> Any:
-    check = requirement(word, names, any_of, held, error)
+def _demand(word: str, names: tuple[str, ...], any_of: bool, prefix: str, kind: Kind) -> Any:
+    check = requirement(word, names, any_of, kind)
 
     # Async, because FastAPI sends sync dependencies through its thread pool.
     async def demanded(entitlements: CurrentEntitlements) -> Entitlements:

@@ -146,6 +146,7 @@ async def test_a_task_never_performs_it(work: Work) -> None:
     assert await flight.arun() is True
 
 
+@pytest.mark.row("S03")
 @pytest.mark.anyio
 async def test_a_cancelled_leader_takes_nothing_from_its_followers(work: Work) -> None:
     """The task that started the thread goes away; fifty others are served."""
@@ -195,6 +196,7 @@ def test_a_launch_that_fails_leaves_it_unclaimed(work: Work) -> None:
     assert work.begun == 1
 
 
+@pytest.mark.row("S04")
 @pytest.mark.parametrize("closed_first", [True, False])
 def test_a_loop_closed_in_mid_flight_harms_nobody(work: Work, closed_first: bool) -> None:
     """A waiter in a dead loop, whether before or behind, does not keep the others waiting."""
@@ -230,6 +232,7 @@ def test_a_loop_closed_in_mid_flight_harms_nobody(work: Work, closed_first: bool
     assert work.begun == 1
 
 
+@pytest.mark.row("S04")
 def test_threads_and_loops_of_every_kind_share_one(work: Work) -> None:
     """Thirty threads, and a hundred tasks in each of two loops: begun once, served all."""
     flight, outcomes = Flight(work, 30), []
@@ -255,3 +258,21 @@ def test_threads_and_loops_of_every_kind_share_one(work: Work) -> None:
         thread.join(20)
     assert outcomes == [True] * 230
     assert work.begun == 1
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_what_has_time_is_done_when_nobody_waits_any_more(outcome: bool) -> None:
+    """It runs once, in the thread of the flight, after everybody has been told."""
+    work, released, seen = Work(outcome), threading.Event(), list[tuple[bool, int]]()
+
+    def afterwards() -> None:
+        seen.append((flight.landed, threading.get_ident()))
+        released.wait(20)
+
+    work.released.set()
+    flight = Flight(work, 20, afterwards)
+    assert flight.launch()
+    assert flight.run() is outcome
+    until(lambda: seen)
+    released.set()
+    assert seen == [(True, *work.threads)]

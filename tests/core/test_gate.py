@@ -375,6 +375,25 @@ def test_the_cache_is_bounded(hands: Hands) -> None:
     assert [remembered(gate, credential) for credential in credentials] == [False, True, True]
 
 
+def test_hits_and_misses_are_counted(hands: Hands) -> None:
+    """A hit is an answer from memory, a miss a credential judged in full, whatever came of it."""
+    gate = gate_with(hands, grant_cache_size=2)
+    assert gate.grant_stats() == (0, 0, 0, 0, 2)
+    for _ in range(4):
+        decide(gate, bearer(token()))
+    assert gate.grant_stats() == (3, 1, 0, 1, 2)
+    refused(gate, bearer(b"nonsense"), LicenseInvalid)
+    refused(gate, Facts(), LicenseRequired)
+    assert gate.grant_stats() == (3, 2, 0, 1, 2)
+    for number in range(3):
+        decide(gate, bearer(token(sub=f"other_{number}")))
+    assert gate.grant_stats() == (3, 5, 2, 2, 2)
+    assert flow.run(gate.verify(token(), at=NOW + 5))
+    hands.advance(301)
+    decide(gate, bearer(token(sub="other_2")))
+    assert gate.grant_stats() == (3, 6, 2, 2, 2), "a verdict that has ended is no hit"
+
+
 def test_what_is_too_long_is_not_looked_up(hands: Hands) -> None:
     """Beyond `max_token_size` nothing is hashed and nothing found, were it in the cache."""
     gate, credential = gate_with(hands), token(padding="x" * 3_500)

@@ -107,6 +107,20 @@ def test_a_cache_of_no_size_keeps_nothing() -> None:
     assert len(cache) == 0
 
 
+def test_what_gives_way_is_counted() -> None:
+    """Evictions are counted here; hits and misses by whoever asks and judges."""
+    cache = GrantCache(2)
+    for number in (0, 1, 1, 2, 3):
+        cache.put(digest(number), grant())
+    cache.hits += 7
+    cache.misses += 5
+    assert cache.stats == (7, 5, 2, 2, 2)
+    assert cache.stats._asdict() == {
+        "hits": 7, "misses": 5, "evictions": 2, "size": 2, "capacity": 2
+    }  # fmt: skip
+    assert GrantCache(0).stats == (0, 0, 0, 0, 0)
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["put", "put", "put", "get"]), st.integers(0, 8)),
     max_size=60,

@@ -103,6 +103,7 @@ def test_thumbprints_are_those_of_the_standards() -> None:
     assert okp.thumbprint == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
+@pytest.mark.row("G01")
 @pytest.mark.parametrize(
     "document", [{}, {"keys": None}, {"keys": {}}, {"keys": "x"}, {"keys": 0}, {"key": []}]
 )
@@ -112,36 +113,42 @@ def test_g01_a_document_without_keys_is_no_key_set(document: dict[str, Any]) -> 
         read_jwks(document, DEFAULT)
 
 
+@pytest.mark.row("G01")
 def test_g01_a_set_of_unusable_keys_has_no_key() -> None:
     """An empty set and one of unusable keys are read, and hold nothing."""
     assert read().keys == {}
     assert read({"kty": "oct"}, {}).keys == {}
 
 
+@pytest.mark.row("G05", "G06", "G20")
 @pytest.mark.parametrize("alg", [["RS256"], {"a": 1}, 7, True, None, "", "none", "HS256", "rs256"])
 def test_g05_g06_g20_a_wrong_alg_costs_its_own_key_only(alg: Any) -> None:
     """Any `alg` that is not configured, of whatever type, skips that key."""
     assert reason(rsa_jwk(alg=alg)) == "alg_not_allowed"
 
 
+@pytest.mark.row("G20")
 @pytest.mark.parametrize("alg", ["RSA-OAEP", "RS512", "ES384"])
 def test_g20_an_algorithm_that_is_not_configured_is_skipped(alg: str) -> None:
     """A key for anything that the settings do not name is not taken."""
     assert reason(rsa_jwk(alg=alg)) == "alg_not_allowed"
 
 
+@pytest.mark.row("G08")
 @pytest.mark.parametrize("jwk", [None, 1, "x", [], [{}], True, 1.5])
 def test_g08_what_is_no_object_is_skipped(jwk: Any) -> None:
     """An entry that is no object costs nothing but itself."""
     assert reason(jwk) == "not_an_object"
 
 
+@pytest.mark.row("G07", "G09")
 @pytest.mark.parametrize("members", [{"k": "c2VjcmV0"}, {}, {"alg": "HS256", "k": "c2VjcmV0"}])
 def test_g07_g09_a_shared_secret_is_no_key(members: dict[str, Any]) -> None:
     """A symmetric key in a key set is refused by its own name, with or without its secret."""
     assert reason({"kty": "oct", "kid": "s", **members}) == "symmetric_in_jwks"
 
 
+@pytest.mark.row("G10")
 @pytest.mark.parametrize("member", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
 @pytest.mark.parametrize("value", ["CANARY", None])
 def test_g10_a_private_key_is_refused_and_forgotten(member: str, value: str | None) -> None:
@@ -152,18 +159,21 @@ def test_g10_a_private_key_is_refused_and_forgotten(member: str, value: str | No
     assert "CANARY" not in repr(found)
 
 
+@pytest.mark.row("G10")
 def test_g10_a_published_private_key_takes_its_kid_along() -> None:
     """The public twin of a key that everybody can sign with is not used either."""
     twin, leaked = ed25519("k"), ed25519("k", d="AAAA")
     assert read(twin, leaked).keys == read(leaked, twin).keys == {}
 
 
+@pytest.mark.row("G11")
 @pytest.mark.parametrize("bits", [64, 512, 1024, 2047])
 def test_g11_a_short_modulus_is_weak(bits: int) -> None:
     """Below 2048 bits no RSA key is taken."""
     assert reason(rsa_jwk(2**bits - 1)) == "weak_key"
 
 
+@pytest.mark.row("G11")
 @pytest.mark.parametrize(
     "n",
     [
@@ -180,24 +190,28 @@ def test_g11_a_modulus_that_anybody_can_factor_is_weak(n: int) -> None:
     assert reason(rsa_jwk(n)) == "weak_key"
 
 
+@pytest.mark.row("G12")
 @pytest.mark.parametrize("e", [1, 2, 3, 17, 65535, 65536, 65538, 2**256 + 1, 2**2047 + 1])
 def test_g12_an_odd_exponent_from_65537_is_needed(e: int) -> None:
     """Small, even and huge exponents are refused."""
     assert reason(rsa_jwk(e=e)) == "weak_key"
 
 
+@pytest.mark.row("G12")
 @pytest.mark.parametrize("e", [65537, 65539, 2**32 + 15])
 def test_g12_larger_odd_exponents_are_taken(e: int) -> None:
     """65537 is the least exponent, not the only one."""
     assert ("r", "RS256") in read(rsa_jwk(e=e)).keys
 
 
+@pytest.mark.row("G13")
 @pytest.mark.parametrize("bits", [8193, 16_384, 65_536, 1_000_000])
 def test_g13_a_long_modulus_is_refused_before_any_mathematics(bits: int) -> None:
     """Above 8192 bits nothing is computed with the number."""
     assert reason(rsa_jwk(2**bits - 1)) == "key_too_large"
 
 
+@pytest.mark.row("G11")
 def test_g11_long_moduli_of_good_keys_are_taken() -> None:
     """4096 bits are judged like 2048; above that only cheap questions are asked."""
     for bits, seed in ((2048, 10), (4096, 20)):
@@ -215,6 +229,7 @@ def _coprime(bits: int) -> int:
     return n
 
 
+@pytest.mark.row("G14")
 def test_g14_a_roca_key_is_refused() -> None:
     """A modulus that is a power of 65537 modulo every small prime is CVE-2017-15361."""
     small = [n for n in range(2, 168) if all(n % d for d in range(2, n))]
@@ -237,6 +252,7 @@ def test_g14_a_roca_key_is_refused() -> None:
 P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
 
 
+@pytest.mark.row("G15")
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -252,6 +268,7 @@ def test_g15_a_point_that_is_none_is_refused(wrong: dict[str, str]) -> None:
     assert reason(ec_jwk(**wrong)) == "bad_key"
 
 
+@pytest.mark.row("G15")
 def test_g15_a_compressed_point_is_refused() -> None:
     """Both coordinates are needed."""
     compressed = ec_jwk()
@@ -259,6 +276,7 @@ def test_g15_a_compressed_point_is_refused() -> None:
     assert reason(compressed) == "non_canonical_base64"
 
 
+@pytest.mark.row("G16")
 @pytest.mark.parametrize(
     "crv", ["secp256k1", "P-256K", "P-192", "brainpoolP256r1", "P-521", "P-384", 7, None, ["P-256"]]
 )
@@ -267,6 +285,7 @@ def test_g16_another_curve_does_not_fit(crv: Any) -> None:
     assert reason(ec_jwk(alg="ES256") | {"crv": crv}) == "alg_key_mismatch"
 
 
+@pytest.mark.row("G17")
 @pytest.mark.parametrize("crv", ["X25519", "X448", "Ed448", "ed25519"])
 def test_g17_another_octet_key_pair_does_not_fit(crv: str) -> None:
     """Of the octet key pairs only Ed25519 signs here."""
@@ -278,6 +297,7 @@ ORDER_8 = int.from_bytes(
 )
 
 
+@pytest.mark.row("G17")
 @pytest.mark.parametrize("sign", [0, 1])
 @pytest.mark.parametrize("y", [0, 1, P - 1, ORDER_8, P - ORDER_8, P, P + 1, P + 2, 2**255 - 1])
 def test_g17_points_of_small_order_and_other_spellings_are_refused(y: int, sign: int) -> None:
@@ -286,12 +306,14 @@ def test_g17_points_of_small_order_and_other_spellings_are_refused(y: int, sign:
     assert reason(ed25519("o") | {"x": text(x)}) == "bad_key"
 
 
+@pytest.mark.row("G17")
 @pytest.mark.parametrize("x", [bytes(31), b"\x02" * 33, (2).to_bytes(32, "little")])
 def test_g17_what_is_no_point_is_refused(x: bytes) -> None:
     """Another length, or a number that is no coordinate of the curve."""
     assert reason(ed25519("o") | {"x": text(x)}) == "bad_key"
 
 
+@pytest.mark.row("G18")
 @pytest.mark.parametrize(
     "members",
     [
@@ -314,6 +336,7 @@ def test_g18_a_key_for_another_use_is_skipped(members: dict[str, Any]) -> None:
     assert reason(ed25519("o", **members)) == "wrong_use"
 
 
+@pytest.mark.row("G18")
 @pytest.mark.parametrize(
     "members",
     [{"use": "sig"}, {"key_ops": ["verify"]}, {"use": "sig", "key_ops": ["sign", "verify"]}],
@@ -323,6 +346,7 @@ def test_g18_a_key_for_verification_is_taken(members: dict[str, Any]) -> None:
     assert ("o", "EdDSA") in read(ed25519("o", **members)).keys
 
 
+@pytest.mark.row("G19")
 def test_g19_a_key_that_fits_two_algorithms_is_taken_for_none() -> None:
     """The reason says which setting helps; with one of them configured the key serves."""
     jwk = rsa_jwk()
@@ -332,6 +356,7 @@ def test_g19_a_key_that_fits_two_algorithms_is_taken_for_none() -> None:
     assert reason(jwk, ("ES256",)) == "alg_key_mismatch"
 
 
+@pytest.mark.row("G21")
 def test_g21_two_keys_of_one_kid_are_both_refused() -> None:
     """Nothing says which is meant, whichever comes first; the others stay."""
     first, second = ed25519("one"), ed25519("two") | {"kid": "one"}
@@ -341,6 +366,7 @@ def test_g21_two_keys_of_one_kid_are_both_refused() -> None:
         assert found.rejected == (Rejected("one", "duplicate_kid"),)
 
 
+@pytest.mark.row("G21")
 def test_g21_the_same_key_twice_is_one() -> None:
     """A repetition is harmless, and one key may serve two algorithms that it names."""
     assert len(read(ed25519("o"), ed25519("o", use="sig")).keys) == 2
@@ -348,6 +374,7 @@ def test_g21_the_same_key_twice_is_one() -> None:
     assert set(both.keys) == {("r", "RS256"), ("r", "PS256")}
 
 
+@pytest.mark.row("G22")
 @pytest.mark.parametrize(
     "kid", [None, 7, ["k"], "", "k" * 257, "k\n", "k\0", "ключ", "k\u202e", {"k": 1}, True]
 )
@@ -356,6 +383,7 @@ def test_g22_a_kid_is_1_to_256_printable_characters(kid: Any) -> None:
     assert reason(ed25519("o") | {"kid": kid}) == "bad_kid"
 
 
+@pytest.mark.row("G22")
 def test_g22_a_missing_kid_names_no_key() -> None:
     """A key without a name cannot be asked for."""
     jwk = ed25519("o")
@@ -363,6 +391,7 @@ def test_g22_a_missing_kid_names_no_key() -> None:
     assert read(jwk).rejected == (Rejected("?", "bad_kid"),)
 
 
+@pytest.mark.row("G22")
 def test_g22_a_megabyte_of_kid_is_not_repeated() -> None:
     """What is told of a refused key is short, on one line and ASCII."""
     [rejected] = read(ed25519("o") | {"kid": "é\n" * 500_000}).rejected
@@ -371,6 +400,7 @@ def test_g22_a_megabyte_of_kid_is_not_repeated() -> None:
     assert rejected.kid.isprintable()
 
 
+@pytest.mark.row("G22")
 def test_g22_more_than_a_hundred_keys_are_no_key_set() -> None:
     """The set is refused before any key is looked at."""
     assert len(read(*[ed25519("o")] * 100).keys) == 2
@@ -378,6 +408,7 @@ def test_g22_more_than_a_hundred_keys_are_no_key_set() -> None:
         read(*[ed25519("o")] * 101)
 
 
+@pytest.mark.row("G23")
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -400,6 +431,7 @@ def test_g23_numbers_have_one_spelling(name: str, spelling: Any) -> None:
     assert reason(jwk | {member: spelling(jwk[member])}) == "non_canonical_base64"
 
 
+@pytest.mark.row("G23")
 @pytest.mark.parametrize("member", ["n", "e"])
 def test_g23_leading_zeros_are_another_spelling(member: str) -> None:
     """RFC 7518, section 2: the fewest octets that represent the value."""
@@ -408,12 +440,14 @@ def test_g23_leading_zeros_are_another_spelling(member: str) -> None:
     assert reason(rsa_jwk() | {member: padded}) == "non_canonical_base64"
 
 
+@pytest.mark.row("G24")
 @pytest.mark.parametrize("kty", ["AKP", "rsa", "", None, ["RSA"], {"a": 1}, 7])
 def test_g24_an_unknown_key_type_is_skipped(kty: Any) -> None:
     """Key types of tomorrow, and of nobody, cost their own key only."""
     assert reason(ed25519("o") | {"kty": kty}) == "unsupported_kty"
 
 
+@pytest.mark.row("G25")
 def test_g25_certificates_in_a_key_are_not_looked_at() -> None:
     """`x5c`, `x5t`, `x5u` and unknown members change nothing, thumbprint included."""
     plain = read(ed25519("o")).keys["o", "EdDSA"]
@@ -429,6 +463,7 @@ members = st.sampled_from(
 )
 
 
+@pytest.mark.row("G05")
 @given(
     base=st.sampled_from(["okp", "ec", "rsa", "none"]),
     changes=st.dictionaries(members, odd, max_size=4),

@@ -154,6 +154,7 @@ def test_a_known_key_takes_no_lock() -> None:
         assert setup.find("a") is setup.store.snapshot
 
 
+@pytest.mark.row("H12")
 def test_h12_a_new_key_works_at_once() -> None:
     """A kid that is not in the set is looked for, and found in the new generation."""
     setup = Setup("a")
@@ -165,6 +166,7 @@ def test_h12_a_new_key_works_at_once() -> None:
     ]
 
 
+@pytest.mark.row("H08")
 def test_h08_unknown_keys_cost_two_fetches_and_one_more_per_cooldown() -> None:
     """A thousand forged kids are refused; a known key is not disturbed."""
     setup = Setup("a")
@@ -222,6 +224,7 @@ def test_unknown_keys_are_undecided_while_the_issuer_is_away() -> None:
     assert setup.refused("a") == "found"
 
 
+@pytest.mark.row("H10")
 def test_h10_a_cold_store_without_its_issuer_backs_off() -> None:
     """A thousand requests while the issuer is away cost one fetch per back-off."""
     setup = Setup("a")
@@ -248,6 +251,7 @@ def test_an_unavailable_key_says_why_in_a_word() -> None:
     assert caught.value.reason == "keys_unavailable:connect"
 
 
+@pytest.mark.row("H09")
 def test_h09_a_known_key_does_not_wait_behind_an_unknown_one() -> None:
     """While the fetch for an unknown kid hangs, everybody else is served."""
     begun, released = threading.Event(), threading.Event()
@@ -273,8 +277,34 @@ def test_h09_a_known_key_does_not_wait_behind_an_unknown_one() -> None:
     assert outcomes == ["unknown_kid:b"]
 
 
-def test_joining_a_flight_needs_budget_and_spends_none() -> None:
-    """Somebody else's flight is waited for only as long as one of one's own could be started."""
+def test_the_last_flight_of_the_budget_carries_all_who_wait_for_its_key() -> None:
+    """Whoever asks for a new key while the fetch that brings it is under way is not refused."""
+    setup = Setup("a")
+    setup.find("a")
+    setup.refused("forged")
+    setup.issuer.kids = ("a", "b")
+    leader, follower = setup.store.find("b", "EdDSA"), setup.store.find("b", "EdDSA")
+    flight = next(leader)
+    assert isinstance(flight, Flight)
+    assert next(follower) is flight
+    flight.run()
+    assert setup.find("b")
+    assert setup.issuer.asked == 3
+
+
+def test_a_refresh_behind_requests_is_not_waited_for_without_budget() -> None:
+    """A slow refresh must not let strangers with made-up keys hold a thread each."""
+    setup = Setup("a")
+    setup.find("a")
+    setup.refused("forged"), setup.refused("forged too")
+    setup.store._schedule.due_at = setup.hands.monotonic
+    with setup.store._guarded:
+        setup.store._board()
+    assert setup.refused("forged again") == "unknown_kid:forged again"
+
+
+def test_joining_a_flight_spends_none_of_the_budget() -> None:
+    """A fetch that somebody paid for carries everybody who lacks a key meanwhile."""
     setup = Setup("a")
     setup.find("a")
     first = setup.store.find("b", "EdDSA")
@@ -343,6 +373,7 @@ def test_a_find_given_up_harms_nobody() -> None:
 # -- rotation, withdrawal, floor -------------------------------------------------------------------
 
 
+@pytest.mark.row("H13")
 def test_h13_a_withdrawn_key_is_gone_with_the_next_answer() -> None:
     """Nothing is merged; under traffic that is the refresh interval plus one fetch."""
     setup = Setup("a", "b")
@@ -465,6 +496,7 @@ def test_a_floor_without_a_usable_key_is_an_error(keys: list[Any]) -> None:
 # -- age -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("H11")
 def test_h11_stale_keys_serve_through_an_outage_and_no_longer() -> None:
     """A day after their lifetime they are dead: 503, never 401, and never served."""
     setup = Setup("a")
@@ -504,6 +536,7 @@ def test_dead_keys_are_fetched_anew_by_who_waits() -> None:
 # -- bad sets --------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("G01", "G02", "G03", "G04")
 @pytest.mark.parametrize(
     "body",
     [
@@ -581,6 +614,7 @@ def real(server: Loopback, **options: Any) -> KeyStore:
     return Setup(jwks_url=server.url, transport=Transport(), clock=SYSTEM_CLOCK, **options).store
 
 
+@pytest.mark.row("S02", "H10")
 def test_s02_h10_fifty_cold_threads_fetch_once() -> None:
     """Counted by the server's own log."""
     barrier, found = threading.Barrier(50), []
@@ -601,6 +635,7 @@ def test_s02_h10_fifty_cold_threads_fetch_once() -> None:
     assert found == ["a"] * 50
 
 
+@pytest.mark.row("S02", "H10")
 @pytest.mark.anyio
 async def test_a_thousand_cold_tasks_fetch_once() -> None:
     """On asyncio and on trio, counted by the server's own log."""
@@ -618,6 +653,7 @@ async def test_a_thousand_cold_tasks_fetch_once() -> None:
     assert found == ["a"] * 1000
 
 
+@pytest.mark.row("S03")
 @pytest.mark.anyio
 async def test_a_task_that_goes_away_takes_nothing_along() -> None:
     """The first to ask is cancelled while the server thinks; the others are served."""
@@ -649,6 +685,7 @@ async def test_a_task_that_goes_away_takes_nothing_along() -> None:
     assert found == ["a"] * 20
 
 
+@pytest.mark.row("S03", "S04")
 def test_a_loop_closed_in_mid_flight_still_brings_the_keys() -> None:
     """The answer arrives for whoever comes next, though nobody is left who asked."""
     released = threading.Event()
@@ -673,6 +710,7 @@ def test_a_loop_closed_in_mid_flight_still_brings_the_keys() -> None:
         assert len(server.log) == 1
 
 
+@pytest.mark.row("S02")
 def test_s02_an_answer_that_never_ends_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
     """A drip holds its callers no longer than the deadline, and all of them learn the same."""
     monkeypatch.setattr("licet.core.documents.remote.DEADLINE", 1.0)

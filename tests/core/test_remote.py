@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from licet.core import flow
-from licet.core.documents import exchange, forks
+from licet.core import flow, forks
+from licet.core.documents import exchange
 from licet.core.documents.flight import Flight
 from licet.core.documents.health import Health, Trouble
 from licet.core.documents.remote import RemoteDocument
@@ -149,6 +149,7 @@ def test_a_304_confirms_the_copy_at_hand() -> None:
     assert len(server.log) == 2
 
 
+@pytest.mark.row("H14")
 def test_h14_a_304_without_a_copy_is_a_failure() -> None:
     """Nobody asked for a comparison, so nothing was confirmed."""
     text, transport, _ = document(answered(status=304))
@@ -168,6 +169,7 @@ def test_a_new_copy_without_a_tag_forgets_the_old_tag() -> None:
     assert [asked.get("if-none-match") for asked in transport.asked] == [None, '"1"', None]
 
 
+@pytest.mark.row("H03")
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -221,6 +223,7 @@ def test_retry_after_as_a_date_is_honoured() -> None:
     assert exchange.retry_after({"retry-after": formatdate(0, usegmt=True)}, hands.wall) == 0
 
 
+@pytest.mark.row("H13")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -334,6 +337,7 @@ def test_past_its_end_nothing_is_served() -> None:
     assert text.look() is True
 
 
+@pytest.mark.row("H11")
 def test_h11_a_stale_copy_serves_through_an_outage() -> None:
     """Up to `max_stale` the old copy serves, every look notwithstanding, and is announced once."""
     text, _, hands = document(OK, *[TransportError("connect")] * 5_000)
@@ -537,6 +541,7 @@ def hold(server: Loopback, released: threading.Event) -> Iterator[bytes]:
     yield reply(200, b"one", "text/plain")
 
 
+@pytest.mark.row("S01")
 @pytest.mark.parametrize("hook", [True, False])
 def test_a_fork_in_mid_flight_leaves_the_child_free(
     hook: bool, monkeypatch: pytest.MonkeyPatch
@@ -561,6 +566,7 @@ def test_a_fork_in_mid_flight_leaves_the_child_free(
     assert text.snapshot is not None
 
 
+@pytest.mark.row("S01")
 def test_a_lock_held_at_the_fork_is_not_inherited() -> None:
     """Another thread held it; the child has one of its own."""
     text, _, _ = document()
@@ -588,6 +594,7 @@ def test_a_flight_from_before_the_fork_does_nothing_after_it() -> None:
     assert transport.asked == []
 
 
+@pytest.mark.row("S01")
 def test_a_warm_parent_warms_its_children() -> None:
     """The copy at hand stays, and a child draws a moment of its own to renew it."""
     draws = iter([0.0, 0.0, 1.0])

@@ -175,6 +175,41 @@ def test_a_floor_starts_due() -> None:
     assert made.state(at(0)) is State.DUE
 
 
+@pytest.mark.parametrize("age", [0.0, 1.0, 599.0, 600.0, 5_000.0, 86_999.0])
+def test_a_kept_copy_starts_due_and_as_old_as_it_is(age: float) -> None:
+    """It serves while it is looked for anew, a lifetime long at most, and never past its end."""
+    schedule = Schedule(600, 86_400, 30, lambda: 0.5)
+    now = Instant(50.0, 1_000_000.0)
+    schedule.on_kept(now, now.wall - age, 9_999)
+    left = 87_000 - age
+    for _ in range(2):
+        assert schedule.state(now) is State.DUE
+        assert schedule.changes_at(now) == 50 + min(600, left)
+        assert schedule.stale_until_wall == now.wall + left
+        assert schedule.state(Instant(50 + left - 0.01, now.wall)) is not State.DEAD
+        assert schedule.state(Instant(50 + left, now.wall)) is State.DEAD
+        assert schedule.state(Instant(50, now.wall + left)) is State.DEAD
+        schedule.redraw()
+    assert schedule.confirmed == Instant(50 - age, now.wall - age)
+
+
+@pytest.mark.parametrize(("confirmed", "lifetime"), [(0.0, 600), (900_000.0, 600)])
+def test_a_kept_copy_may_be_dead(confirmed: float, lifetime: float) -> None:
+    """One that is past its end when it is found serves nobody."""
+    schedule = Schedule(600, 86_400, 30, lambda: 0.5)
+    schedule.on_kept(Instant(50.0, 1_000_000.0), confirmed, lifetime)
+    assert schedule.state(Instant(50.0, 1_000_000.0)) is State.DEAD
+    assert schedule.decide(Instant(50.0, 1_000_000.0), Need.PRESENT) == Join()
+
+
+def test_a_kept_copy_from_the_future_is_from_now() -> None:
+    """A clock set back makes no copy younger than this moment."""
+    schedule = Schedule(600, 86_400, 30, lambda: 0.5)
+    schedule.on_kept(Instant(50.0, 1_000_000.0), 1_000_200.0, 100)
+    assert schedule.confirmed == Instant(50.0, 1_000_000.0)
+    assert schedule.stale_until_wall == 1_086_500.0
+
+
 def test_a_fixed_copy_does_not_age() -> None:
     """Without a remote there is no staleness, and nothing to be fetched for anybody."""
     made = schedule()
@@ -186,6 +221,7 @@ def test_a_fixed_copy_does_not_age() -> None:
     assert made.changes_at(later) == inf
 
 
+@pytest.mark.row("H13")
 @pytest.mark.parametrize(
     ("said", "lifetime"),
     [(None, 600.0), (0.0, 60.0), (59.0, 60.0), (61.0, 61.0), (10.0**12, 600.0), (inf, 600.0)],

@@ -97,6 +97,11 @@ def test_two_settings_are_enough() -> None:
         ("jwks", {"jwks": 5}),
         ("jwks", {"jwks": b"{}"}),
         ("jwks", {"jwks": JWKS, "algorithms": ["RS256"]}),
+        ("jwks_snapshot", {"jwks_snapshot": ""}),
+        ("jwks_snapshot", {"jwks_snapshot": 5}),
+        ("jwks_snapshot", {"jwks_snapshot": b"keys.json"}),
+        ("jwks_snapshot", {"jwks_snapshot": "keys\0.json"}),
+        ("jwks_snapshot", {"jwks_snapshot": "k", "jwks": JWKS, "jwks_url": None}),
         ("token_type", {"token_type": ""}),
         ("token_type", {"token_type": 5}),
         ("sources", {"sources": []}),
@@ -187,6 +192,22 @@ def test_keys_may_stand_in_a_file(tmp_path: Path) -> None:
     assert refused(jwks=tmp_path).setting == "jwks"
 
 
+def test_a_snapshot_is_named_by_its_path() -> None:
+    """As text or as a path, for the one issuer or for each of several; none is kept by default."""
+    for path in ("/var/lib/keys.json", Path("/var/lib/keys.json")):
+        settings = made(jwks_snapshot=path)
+        assert settings.jwks_snapshot == "/var/lib/keys.json"
+        assert settings.by_issuer[ISSUER_NAME].snapshot_path == "/var/lib/keys.json"
+        several = Settings(issuers={ISSUER_NAME: {"audience": "x", "jwks_snapshot": path}})
+        assert several.by_issuer[ISSUER_NAME].snapshot_path == "/var/lib/keys.json"
+    assert made().by_issuer[ISSUER_NAME].snapshot_path is None
+    assert made(jwks_snapshot="a") != made(jwks_snapshot="b")
+    environ = {"LICET_ISSUER": ISSUER_NAME, "LICET_AUDIENCE": "x", "LICET_JWKS_SNAPSHOT": "k.json"}
+    assert Settings.from_env(environ).jwks_snapshot == "k.json"
+    with pytest.raises(ConfigError, match="put it into each IssuerSettings"):
+        Settings(issuers={ISSUER_NAME: {"audience": "x"}}, jwks_snapshot="k.json")
+
+
 def test_an_authority_may_stand_in_a_file() -> None:
     """A PEM file with certificates passes."""
     assert made(tls_ca_file=certifi.where()).tls_ca_file == certifi.where()
@@ -231,6 +252,14 @@ def test_issuers_stand_instead_of_the_flat_fields() -> None:
         ("jwks_url", {"https://a.example": {"audience": "x", "jwks_url": "https://b\r\n"}}),
         ("algorithms", {"https://a.example": {"audience": "x", "algorithms": ["HS256"]}}),
         ("jwks_url", {"https://a.example": {"audience": "x", "jwks_url": None}}),
+        ("jwks_snapshot", {"https://a.example": {"audience": "x", "jwks_snapshot": "a\nb"}}),
+        (
+            "jwks_snapshot",
+            {
+                "https://a.example": {"audience": "x", "jwks_snapshot": "keys.json"},
+                "https://b.example": {"audience": "x", "jwks_snapshot": Path("keys.json")},
+            },
+        ),
     ],
     ids=str,
 )

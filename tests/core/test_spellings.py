@@ -199,6 +199,7 @@ def test_the_process_environment_is_read_when_none_is_given(
     assert settings.leeway == 0
 
 
+@pytest.mark.row("S13", "S15")
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
@@ -225,6 +226,7 @@ def test_unreadable_variables_are_refused_by_name(variable: str, text: str) -> N
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.row("S15")
 def test_variables_of_others_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     """S15: what Kubernetes injects for a service called `licet` stops nothing, and is named."""
     with caplog.at_level(logging.WARNING, "licet"):
@@ -253,6 +255,7 @@ def test_misspelt_variables_are_refused(variable: str) -> None:
         environment(**{variable: "5"})
 
 
+@pytest.mark.row("S15")
 def test_the_case_of_a_name_is_no_second_spelling() -> None:
     """S15: two entries that differ by case cannot say two things about one setting."""
     with pytest.raises(ConfigError, match="LICET_AUDIENCE"):
@@ -299,6 +302,7 @@ def test_two_edits_are_counted(one: str, other: str) -> None:
 # -- settings built in code ----------------------------------------------------------------------
 
 
+@pytest.mark.row("S15")
 def test_settings_built_in_code_stand_alone(
     by_dotted_path: Spelling, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -264,3 +265,39 @@ def test_depth_is_what_is_open_at_once() -> None:
         with pytest.raises(ValueError, match="nested too deeply"):
             strictjson.loads(b'{"a":' + inner + closed + b"}")
     assert strictjson.loads(b'{"a":' + b"[" * 19 + b"[]," + b"[" * 12 + b"]" * 31 + b"}")
+
+
+@pytest.mark.row("S10")
+def test_numbers_are_short_whatever_the_interpreter_allows() -> None:
+    """With its limit of digits switched off, a long number is refused, and refused quickly."""
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        begun = time.perf_counter()
+        for digits in (b"9" * 4_000_000, b"-" + b"9" * 4_000_000, b"1" * 5_000):
+            with pytest.raises(ValueError, match="integer out of range"):
+                strictjson.loads(b'{"exp": ' + digits + b"}")
+        # Reading four million digits takes the interpreter minutes.
+        assert time.perf_counter() - begun < 5
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.row("S11")
+def test_another_json_in_its_place_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application that patches `json` for speed does not change how licenses are read."""
+
+    def lenient(*_: object, **__: object) -> dict[str, object]:
+        return {"iss": "anybody"}
+
+    class Lenient(json.JSONDecoder):
+        decode = raw_decode = lenient  # type: ignore[assignment]
+
+    monkeypatch.setattr(json, "loads", lenient)
+    monkeypatch.setattr(json, "load", lenient)
+    monkeypatch.setattr(json, "JSONDecoder", Lenient)
+    monkeypatch.setattr(json, "_default_decoder", Lenient())
+    assert strictjson.loads(b'{"iss": "us"}') == {"iss": "us"}
+    for data in (b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[]", b"{", b'{"a": 1e400}'):
+        with pytest.raises(ValueError, match=r"."):
+            strictjson.loads(data)

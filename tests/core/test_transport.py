@@ -46,6 +46,7 @@ def test_an_answer_comes_back_whole() -> None:
     assert request.headers["user-agent"] == "licet"
 
 
+@pytest.mark.row("H02")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_h02_redirects_are_not_followed(status: int) -> None:
     """A redirect is an answer like any other, and its target is never asked."""
@@ -54,6 +55,7 @@ def test_h02_redirects_are_not_followed(status: int) -> None:
     assert [request.target for request in server.log] == ["/jwks.json"]
 
 
+@pytest.mark.row("H04")
 @pytest.mark.parametrize(
     ("start", "piece"),
     [
@@ -112,6 +114,7 @@ def test_a_second_address_is_tried_with_what_is_left(monkeypatch: pytest.MonkeyP
         assert fetch(Transport(), url).status == 200
 
 
+@pytest.mark.row("H07")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -139,6 +142,7 @@ def test_a_body_of_exactly_the_cap_is_taken() -> None:
         assert len(fetch(Transport(), server.url).body) == 1000
 
 
+@pytest.mark.row("H07")
 def test_h07_a_body_without_end_is_given_up_at_the_cap() -> None:
     """A server that never stops sending is left as soon as the cap is passed."""
 
@@ -151,6 +155,7 @@ def test_h07_a_body_without_end_is_given_up_at_the_cap() -> None:
         assert reason_of(server.url) == "too_large"
 
 
+@pytest.mark.row("H06")
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "gzip, gzip", "GZIP"])
 def test_h06_an_encoded_body_is_refused(encoding: str) -> None:
     """No encoding was asked for, so none is decoded: a bomb stays folded."""
@@ -168,6 +173,7 @@ def reset_in_the_body(_: Request) -> Iterator[bytes]:
     raise Reset
 
 
+@pytest.mark.row("H05")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -211,12 +217,14 @@ def test_a_name_without_address_is_a_connect_error(
     assert reason_of(f"http://{host}/") == "connect"
 
 
+@pytest.mark.row("H01")
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://[::1/", "/x"])
 def test_h01_another_scheme_is_no_address(url: str) -> None:
     """Only http and https are spoken."""
     assert reason_of(url) == "url"
 
 
+@pytest.mark.row("H18")
 def test_h18_cookies_are_not_kept() -> None:
     """What one answer sets, the next request does not send."""
     with Loopback(lambda _: reply(200, Set_Cookie="session=1; Path=/")) as server:
@@ -227,6 +235,7 @@ def test_h18_cookies_are_not_kept() -> None:
     assert len(server.log) == 2
 
 
+@pytest.mark.row("H17")
 def test_h17_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """Proxies and credentials of the environment change nothing."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
@@ -308,6 +317,7 @@ def test_tls_of_an_authority_of_ours_is_accepted(authority: trustme.CA, tmp_path
         assert fetch(trusting(authority, tmp_path), server.url).status == 200
 
 
+@pytest.mark.row("H16")
 def test_h16_an_unknown_authority_is_refused(
     authority: trustme.CA, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +330,7 @@ def test_h16_an_unknown_authority_is_refused(
     assert server.log == []
 
 
+@pytest.mark.row("H16")
 def test_h16_another_name_is_refused(authority: trustme.CA, tmp_path: Any) -> None:
     """A good certificate of another host is none."""
     with Loopback(lambda _: reply(200), server_context(authority, "other.test")) as server:
@@ -327,6 +338,7 @@ def test_h16_another_name_is_refused(authority: trustme.CA, tmp_path: Any) -> No
     assert server.log == []
 
 
+@pytest.mark.row("H16")
 def test_h16_an_old_version_is_refused(authority: trustme.CA, tmp_path: Any) -> None:
     """With a minimum of 1.3 a server that only speaks 1.2 gets no request; with 1.2 it does."""
     context = server_context(authority, "127.0.0.1")
@@ -338,6 +350,7 @@ def test_h16_an_old_version_is_refused(authority: trustme.CA, tmp_path: Any) -> 
         assert fetch(trusting(authority, tmp_path), server.url).status == 200
 
 
+@pytest.mark.row("H16")
 def test_h16_a_suite_without_forward_secrecy_is_refused(
     authority: trustme.CA, tmp_path: Any
 ) -> None:
@@ -349,6 +362,7 @@ def test_h16_a_suite_without_forward_secrecy_is_refused(
         assert reason_of(server.url, transport=trusting(authority, tmp_path)) == "tls"
 
 
+@pytest.mark.row("H17")
 def test_h17_session_keys_are_not_written_down(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseExpired, LicenseRequired
 from licet.core.grants import Grant
@@ -14,7 +14,10 @@ from licet.core.terms import UNLIMITED, Terms
 from licet.core.token import base64url, strictjson
 from licet.core.token.claims import Claims
 
-__all__ = ["UNLIMITED", "Entitlements", "Status"]
+__all__ = ["UNLIMITED", "Entitlements", "Kind", "Status"]
+
+#: What a license names and a view may demand.
+Kind: TypeAlias = Literal["features", "scopes", "roles"]
 
 
 class Entitlements:
@@ -147,6 +150,14 @@ class Entitlements:
     def allows(self, feature: str) -> bool:
         """Whether the license holds now and names `feature`."""
         return feature in self._grant.terms.features and self._wall() < self._grant.ends_at
+
+    def holds(self, kind: Kind, names: frozenset[str], any_of: bool = False) -> bool:
+        """Whether the license holds now and has all `names` of one kind, or one with `any_of`."""
+        grant = self._grant
+        has: frozenset[str] = getattr(grant.terms, kind)
+        if names.isdisjoint(has) if any_of else not names <= has:
+            return False
+        return self._wall() < grant.ends_at
 
     def limit(self, name: str) -> int:
         """Return the limit called `name`, 0 where the license does not name it."""

@@ -27,7 +27,7 @@ from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.events.log import LogSink
 from licet.core.flow import Flow
-from licet.core.grants import Grant, GrantCache
+from licet.core.grants import Grant, GrantCache, GrantStats
 from licet.core.installation.license import Installation, LicenseSource
 from licet.core.keys.keystore import Health, KeyStore
 from licet.core.lifecycle import check_times
@@ -82,6 +82,7 @@ class Gate:
                 transport=transport,
                 clock=clock,
                 bus=self.events,
+                path=one.snapshot_path,
             )
             for issuer, one in issuers.items()
         }
@@ -128,6 +129,7 @@ class Gate:
                 if grant.thumbprint not in snapshot.thumbprints:
                     return None
                 grant.generation = snapshot.generation
+        self._grants.hits += 1
         return grant
 
     def admit(self, grant: Grant, credential: bytes | None, source: str = "") -> Entitlements:
@@ -220,6 +222,8 @@ class Gate:
         Raises:
             LicenseError: it does not hold, or that cannot be told.
         """
+        if at is None:
+            self._grants.misses += 1
         token = parse(credential, max_size=self._max_size, headers=self._headers)
         profile = screen(token, self._profiles)
         keys = self.keys[profile.issuer]
@@ -257,6 +261,10 @@ class Gate:
     def health(self) -> dict[str, Health]:
         """Return the state of each issuer's keys; reads only, fetches nothing."""
         return {issuer: keys.health() for issuer, keys in self.keys.items()}
+
+    def grant_stats(self) -> GrantStats:
+        """Return how many licenses were answered from memory, and how many were not."""
+        return self._grants.stats
 
     def as_refusal(self, error: Exception) -> LicenseError:
         """Return the refusal that `error` is, or that anything unexpected becomes."""

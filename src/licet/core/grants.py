@@ -7,9 +7,9 @@ the credential, so that no bearer secret stays in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from licet.core.forks import Locked
 from licet.core.terms import Terms
 from licet.core.token.claims import Claims
 
@@ -80,18 +80,45 @@ class Grant:
         self.verified_by: Literal["local", "online"] = verified_by
 
 
-class GrantCache:
+class GrantStats(NamedTuple):
+    """What became of the questions to a grant cache since its process began.
+
+    Counted without a lock, so that a hit pays next to nothing: under several threads a count may
+    be a little low. They are this process's own; a forked child goes on from its parent's.
+
+    Args:
+        hits: licenses answered from memory.
+        misses: credentials, good or bad, that had to be judged in full.
+        evictions: verdicts that gave way to younger ones because the cache was full.
+        size: verdicts kept now.
+        capacity: how many may be; 0 where the cache is off.
+    """
+
+    hits: int
+    misses: int
+    evictions: int
+    size: int
+    capacity: int
+
+
+class GrantCache(Locked):
     """Grants by the digest of their credential; the oldest gives way when it is full.
 
     Readers take no lock. Insertion and eviction are of constant price, whatever the size.
 
     Args:
         capacity: how many are kept; 0 keeps none.
+
+    Attributes:
+        hits: counted by who reads, once what was found still holds.
+        misses: counted by who judges.
+        evictions: counted here.
     """
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self._capacity = capacity
-        self._lock = Lock()
+        self.hits = self.misses = self.evictions = 0
         # Not a plain dict: finding its oldest key walks over all that were deleted before it.
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
         #: `get(digest)`, bound once: this is the hot path.
@@ -104,8 +131,14 @@ class GrantCache:
         """Keep `grant` under `digest`, in place of an older one."""
         if not self._capacity:
             return
-        with self._lock:
+        with self.lock:
             self._grants.pop(digest, None)
             self._grants[digest] = grant
             if len(self._grants) > self._capacity:
                 self._grants.popitem(last=False)
+                self.evictions += 1
+
+    @property
+    def stats(self) -> GrantStats:
+        """What became of the questions so far."""
+        return GrantStats(self.hits, self.misses, self.evictions, len(self), self._capacity)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from licet.core.errors import ConfigError
-from licet.core.options import MAX_MEMBERS, Options, number, optional, text, texts
+from licet.core.options import MAX_MEMBERS, Kind, Options, number, optional, text, texts
 from licet.core.token import strictjson
 from licet.core.token.compact import media_type
 
@@ -41,6 +41,14 @@ ALGORITHM_NAMES = texts(check=_algorithm)
 TOKEN_TYPE = optional(text(check=_token_type))
 LIFETIME = number(1, 36_525 * DAY)
 ADDRESS = optional(text())
+
+
+def _path(name: str, value: Any) -> str:
+    path: str = text().check(name, str(value) if isinstance(value, Path) else value)
+    return path
+
+
+PATH = optional(Kind(_path))
 
 
 def _audience(name: str, value: Any) -> tuple[str, ...]:
@@ -111,6 +119,7 @@ class IssuerSettings(Options):
         audience: expected `aud`: one, or a tuple of which one must match.
         jwks_url: where the issuer publishes its keys; None with `jwks` set never fetches.
         jwks: literal key set, or the path of one.
+        jwks_snapshot: path of the file that keeps the last confirmed set across restarts.
         algorithms: accepted `alg` values, asymmetric only.
         token_type: expected `typ`; None also takes `JWT` and none at all.
         max_lifetime: longest `exp - iat` accepted, seconds.
@@ -122,6 +131,7 @@ class IssuerSettings(Options):
     audience: str | tuple[str, ...]
     jwks_url: str | None = DEFAULT_JWKS_URL
     jwks: Mapping[str, Any] | str | Path | None = field(default=None, repr=False)
+    jwks_snapshot: str | Path | None = None
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     token_type: str | None = "license+jwt"  # noqa: S105 - a media type
     max_lifetime: float = 400 * DAY
@@ -131,6 +141,7 @@ class IssuerSettings(Options):
         keep(self, "audience", _audience("audience", self.audience))
         keep(self, "jwks_url", ADDRESS.check("jwks_url", self.jwks_url))
         keep(self, "jwks", _jwks("jwks", self.jwks))
+        keep(self, "jwks_snapshot", PATH.check("jwks_snapshot", self.jwks_snapshot))
         keep(self, "algorithms", ALGORITHM_NAMES.check("algorithms", self.algorithms))
         keep(self, "token_type", TOKEN_TYPE.check("token_type", self.token_type))
         keep(self, "max_lifetime", LIFETIME.check("max_lifetime", self.max_lifetime))
@@ -138,11 +149,20 @@ class IssuerSettings(Options):
             _check_keys("jwks", self.keys, self.algorithms)
         elif self.jwks_url is None:
             raise ConfigError("jwks_url", "is None and there is no jwks", "set one of the two")
+        if self.jwks_snapshot is not None and self.jwks_url is None:
+            raise ConfigError(
+                "jwks_snapshot", "is set and nothing is fetched", "remove it, or set jwks_url"
+            )
 
     @property
     def keys(self) -> Mapping[str, Any] | None:
         """The literal key set, read from its file where `jwks` named one."""
         return self.jwks  # type: ignore[return-value]  # a mapping once checked
+
+    @property
+    def snapshot_path(self) -> str | None:
+        """Where the last confirmed key set is kept."""
+        return self.jwks_snapshot  # type: ignore[return-value]  # text once checked
 
     @property
     def audiences(self) -> tuple[str, ...]:

@@ -11,11 +11,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from licet.core.context import current_entitlements
-from licet.core.entitlements import Entitlements
+from licet.core.context import current, current_entitlements
+from licet.core.entitlements import Entitlements, Kind
 from licet.core.errors import FeatureNotLicensed, LicenseError, RoleNotGranted, ScopeNotGranted
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_REFUSALS: dict[Kind, type[LicenseError]] = {
+    "features": FeatureNotLicensed,
+    "scopes": ScopeNotGranted,
+    "roles": RoleNotGranted,
+}
 
 
 def requires_feature(*names: str, any_of: bool = False) -> Callable[[F], F]:
@@ -31,7 +37,7 @@ def requires_feature(*names: str, any_of: bool = False) -> Callable[[F], F]:
         LicenseError: there is no license that holds now: what made it so.
         RuntimeError: no middleware of Licet saw this request.
     """
-    return demand("@requires_feature", names, any_of, _features, FeatureNotLicensed)
+    return demand("@requires_feature", names, any_of, "features")
 
 
 def requires_scope(*names: str, any_of: bool = False) -> Callable[[F], F]:
@@ -39,7 +45,7 @@ def requires_scope(*names: str, any_of: bool = False) -> Callable[[F], F]:
 
     The decorated function raises `ScopeNotGranted` where they are not granted.
     """
-    return demand("@requires_scope", names, any_of, _scopes, ScopeNotGranted)
+    return demand("@requires_scope", names, any_of, "scopes")
 
 
 def requires_role(*names: str, any_of: bool = False) -> Callable[[F], F]:
@@ -47,27 +53,14 @@ def requires_role(*names: str, any_of: bool = False) -> Callable[[F], F]:
 
     The decorated function raises `RoleNotGranted` where they are not granted.
     """
-    return demand("@requires_role", names, any_of, _roles, RoleNotGranted)
-
-
-def _features(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.features
-
-
-def _scopes(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.scopes
-
-
-def _roles(entitlements: Entitlements) -> frozenset[str]:
-    return entitlements.roles
+    return demand("@requires_role", names, any_of, "roles")
 
 
 def requirement(
     word: str,
     names: tuple[str, ...],
     any_of: bool,
-    held: Callable[[Entitlements], frozenset[str]],
-    error: type[LicenseError],
+    kind: Kind,
 ) -> Callable[[Entitlements], None]:
     """Return the check that entitlements hold `names`.
 
@@ -75,8 +68,7 @@ def requirement(
         word: what the user wrote, for the message of a mistake.
         names: what is demanded.
         any_of: whether one of them is enough.
-        held: what entitlements have of that kind.
-        error: what is raised where they have not.
+        kind: what of the license must hold them.
 
     Raises:
         TypeError: no names, or something else than names.
@@ -86,10 +78,9 @@ def requirement(
     demanded = frozenset(names)
 
     def check(entitlements: Entitlements) -> None:
-        entitlements.require_license()
-        has = held(entitlements)
-        if demanded.isdisjoint(has) if any_of else not demanded <= has:
-            raise error(members={"required": list(names), "plan": entitlements.plan})
+        if not entitlements.holds(kind, demanded, any_of):
+            entitlements.require_license()
+            raise _REFUSALS[kind](members={"required": list(names), "plan": entitlements.plan})
 
     return check
 
@@ -98,11 +89,11 @@ def demand(
     word: str,
     names: tuple[str, ...],
     any_of: bool,
-    held: Callable[[Entitlements], frozenset[str]],
-    error: type[LicenseError],
+    kind: Kind,
 ) -> Callable[[F], F]:
     """Return the decorator that runs a `requirement` before each call."""
-    check = requirement(word, names, any_of, held, error)
+    check = requirement(word, names, any_of, kind)
+    demanded = frozenset(names)
 
     def decorate(function: F) -> F:
         if inspect.isclass(function) or not callable(function):
@@ -110,18 +101,24 @@ def demand(
                 f"{word} goes on functions and methods; on a class-based view put it on the "
                 "method, or use method_decorator"
             )
+        # The wrappers ask what is at hand first, because they stand in front of every view;
+        # everything else, and the refusal, is the check's.
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                check(current_entitlements())
+                entitlements = current.get()
+                if entitlements is None or not entitlements.holds(kind, demanded, any_of):
+                    check(current_entitlements())
                 return await function(*args, **kwargs)
 
         else:
 
             @functools.wraps(function)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
-                check(current_entitlements())
+                entitlements = current.get()
+                if entitlements is None or not entitlements.holds(kind, demanded, any_of):
+                    check(current_entitlements())
                 return function(*args, **kwargs)
 
         return cast("F", wrapper)

@@ -24,6 +24,7 @@ from licet.core.issuers import (
     DEFAULT_ALGORITHMS,
     DEFAULT_JWKS_URL,
     LIFETIME,
+    PATH,
     TOKEN_TYPE,
     IssuerSettings,
     issuer_settings,
@@ -83,6 +84,7 @@ class Settings(Options):
     jwks_url: str | None = option(DEFAULT_JWKS_URL, ADDRESS)
     insecure_http_hosts: tuple[str, ...] = option((), texts(check=host, empty=True))
     jwks: Mapping[str, Any] | str | Path | None = option(None, optional(text()), secret=True)
+    jwks_snapshot: str | Path | None = option(None, PATH)
     jwks_max_age: float = option(600, number(0.1, DAY))
     jwks_max_stale: float = option(DAY, number(0, 366 * DAY))
     jwks_cooldown: float = option(30, number(0.1, 3600))
@@ -180,24 +182,29 @@ class Settings(Options):
                         audience=self.audience,  # type: ignore[arg-type]  # None is refused there
                         jwks_url=self.jwks_url,
                         jwks=self.jwks,
+                        jwks_snapshot=self.jwks_snapshot,
                         algorithms=self.algorithms,
                         token_type=self.token_type,
                         max_lifetime=self.max_lifetime,
                     ),
                 )
             }
-        flat = ("issuer", "audience", "jwks", "jwks_url", "algorithms", "token_type")
-        for name in (*flat, "max_lifetime"):
+        flat = ("issuer", "audience", "jwks", "jwks_url", "jwks_snapshot", "algorithms")
+        for name in (*flat, "token_type", "max_lifetime"):
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise ConfigError(
                     name, "is set together with issuers", "put it into each IssuerSettings"
                 )
         if not self.issuers:
             raise ConfigError("issuers", "is empty", "name at least one issuer")
-        return {
+        checked = {
             text().check("issuers", issuer): self._checked_url(issuer, issuer_settings(one))
             for issuer, one in self.issuers.items()
         }
+        paths = [one.jwks_snapshot for one in checked.values() if one.jwks_snapshot is not None]
+        if len(set(paths)) != len(paths):
+            raise ConfigError("jwks_snapshot", "is one for two issuers", "give each its own file")
+        return checked
 
     def _checked_url(self, issuer: str, one: IssuerSettings) -> IssuerSettings:
         if one.jwks_url is None:

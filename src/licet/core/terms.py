@@ -11,11 +11,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
 from licet.core.errors import LicenseInvalid
+from licet.core.forks import Locked
 from licet.core.token.claims import MAX_ENTRIES, optional_text
 
 #: What `limits` says where nothing is limited: comparisons with a count do the right thing.
@@ -56,7 +56,7 @@ class Terms:
     roles: frozenset[str]
 
 
-class TermsTable:
+class TermsTable(Locked):
     """Terms by their content, for one gate. Feed it from payloads somebody vouched for only.
 
     Args:
@@ -64,8 +64,8 @@ class TermsTable:
     """
 
     def __init__(self, capacity: int = 1024) -> None:
+        super().__init__()
         self._capacity = capacity
-        self._lock = Lock()
         self._terms: OrderedDict[bytes, Terms] = OrderedDict()
 
     def intern(self, payload: Mapping[str, Any]) -> Terms:
@@ -80,7 +80,7 @@ class TermsTable:
         return self._terms.get(content) or self._add(content, read_terms(payload))
 
     def _add(self, content: bytes, terms: Terms) -> Terms:
-        with self._lock:
+        with self.lock:
             terms = self._terms.setdefault(content, terms)
             if len(self._terms) > self._capacity:
                 self._terms.popitem(last=False)

@@ -24,10 +24,17 @@ class Flight:
         work: performs the fetch, blocking, and returns whether it succeeded; called at most
             once, and expected to bound its own time.
         patience: seconds that a follower waits before it goes on undecided.
+        afterwards: called in the same thread once nobody waits any more.
     """
 
-    def __init__(self, work: Callable[[], bool], patience: float) -> None:
+    def __init__(
+        self,
+        work: Callable[[], bool],
+        patience: float,
+        afterwards: Callable[[], object] = lambda: None,
+    ) -> None:
         self._work = work
+        self._afterwards = afterwards
         self._patience = patience
         self._lock = threading.Lock()
         self._claimed = False
@@ -97,6 +104,7 @@ class Flight:
                 except RuntimeError:
                     # That loop is closed, and with it the task that waited; the next is not.
                     continue
+        self._afterwards()
 
     def _subscribe(self, wake: Callable[[], object]) -> bool:
         """Have `wake` called at the landing; return False if that is past."""

@@ -19,7 +19,6 @@ from typing import Generic, TypeVar
 from licet.core.clock import Clock
 from licet.core.documents.exchange import Confirmed, Failed, Fetched, Source, exchange
 from licet.core.documents.flight import Flight
-from licet.core.documents.forks import tell_of_forks
 from licet.core.documents.health import Health, Trouble
 from licet.core.documents.schedule import (
     Decision,
@@ -32,6 +31,7 @@ from licet.core.documents.schedule import (
     Use,
     UseAndRefresh,
 )
+from licet.core.forks import tell_of_forks
 from licet.core.transport import Response, Transport
 
 T = TypeVar("T")
@@ -100,6 +100,9 @@ class RemoteDocument(ABC, Generic[T]):
     def troubled(self, trouble: Trouble, health: Health) -> None:
         """Hear of something that has become worse. Runs outside the lock."""
 
+    def landed(self) -> None:
+        """Do what has time until a flight is over; runs in its thread, when nobody waits."""
+
     def look(self) -> bool:
         """Do what is owed: start a refresh that is due; say whether memory may still serve.
 
@@ -158,10 +161,17 @@ class RemoteDocument(ABC, Generic[T]):
             self.after_fork()
         return self._lock
 
-    def _begin_with(self, value: T) -> None:
-        """Start from a copy that came with the installation."""
+    def _begin_with(self, value: T, kept: tuple[float, float] | None = None) -> None:
+        """Start from a copy that came with the installation, or is kept from an earlier run.
+
+        Args:
+            value: the copy.
+            kept: the wall time at which it was the current one, and its lifetime then, seconds.
+        """
         now = self._now()
-        if self._source is None:
+        if kept is not None:
+            self._schedule.on_kept(now, *kept)
+        elif self._source is None:
             self._schedule.on_fixed(now)
         else:
             self._schedule.on_floor(now)
@@ -174,7 +184,7 @@ class RemoteDocument(ABC, Generic[T]):
     def _ask(self, now: Instant, need: Need) -> Flight | Decision:
         """Return the flight to wait for, or else what the schedule decides without one."""
         self._drop_lost(now)
-        decision = self._schedule.decide(now, need)
+        decision = self._schedule.decide(now, need, paid=self._paid)
         if not isinstance(decision, Join):
             return decision
         if self._begun_at is not None and now.monotonic - self._begun_at > DEADLINE + MARGIN:
@@ -182,6 +192,7 @@ class RemoteDocument(ABC, Generic[T]):
             return Unavailable(1.0)
         if self._flight is None and self._schedule.state(now) not in (State.EMPTY, State.DEAD):
             self._schedule.on_attempt(now)
+            self._paid = True
         return self._board()
 
     def _refresh(self, now: Instant) -> Callable[[], None] | None:
@@ -197,11 +208,13 @@ class RemoteDocument(ABC, Generic[T]):
     def _board(self) -> Flight:
         """Return the one flight that there is, made now if there is none."""
         if self._flight is None:
-            self._flight = Flight(partial(self._fetch, self._ticket), DEADLINE + MARGIN)
+            work = partial(self._fetch, self._ticket)
+            self._flight = Flight(work, DEADLINE + MARGIN, self.landed)
         return self._flight
 
     def _end_flight(self) -> None:
         self._flight = self._begun_at = self._launched_at = None
+        self._paid = False
         # What a flight with an older ticket still brings is too late.
         self._ticket = object()
 

@@ -96,7 +96,7 @@ class Schedule:
         self.fixed = False
         self.failures = 0
         self.retry_at = -inf
-        self._lifetime = max_age
+        self.lifetime = max_age
         self._succeeded = False
         self._budget, self._budget_at = BURST, -inf
         self._ahead = 0.0
@@ -106,12 +106,26 @@ class Schedule:
         """Draw anew when, in the lifetime of a copy, the next is due: each process for itself."""
         self._ahead = 0.80 + 0.15 * self._random()
         if self.confirmed is not None and self.confirmed.monotonic < self.due_at:
-            self.due_at = self.confirmed.monotonic + self._lifetime * self._ahead
+            self.due_at = self.confirmed.monotonic + self.lifetime * self._ahead
 
     def on_floor(self, now: Instant) -> None:
         """Take note of a copy that came with the installation: usable, and due at once."""
         self._date(now, self.max_age)
         self.due_at = now.monotonic
+
+    def on_kept(self, now: Instant, confirmed: float, lifetime: float) -> None:
+        """Take note of a copy from an earlier run: due at once, and as old as it is.
+
+        Args:
+            now: the moment.
+            confirmed: wall time at which it was the current one.
+            lifetime: seconds that it was good for then.
+        """
+        age = max(0.0, now.wall - confirmed)
+        self._date(Instant(now.monotonic - age, now.wall - age), min(lifetime, self.max_age))
+        self.due_at = now.monotonic - age
+        # However old, this process has not looked for a newer one yet.
+        self.expires_at = min(now.monotonic + self.lifetime, self.stale_until)
 
     def on_fixed(self, now: Instant) -> None:
         """Take note of a copy that nothing remote will ever replace: it does not age."""
@@ -161,8 +175,14 @@ class Schedule:
         """Return whether a failure is too recent for the next attempt."""
         return now.monotonic < self.retry_at
 
-    def decide(self, now: Instant, need: Need) -> Decision:
-        """Return what to do for somebody with this need; changes nothing."""
+    def decide(self, now: Instant, need: Need, *, paid: bool = False) -> Decision:
+        """Return what to do for somebody with this need; changes nothing.
+
+        Args:
+            now: the moment.
+            need: what is wanted.
+            paid: whether a fetch for something missing is under way, which others may join.
+        """
         state = self.state(now)
         if state in (State.EMPTY, State.DEAD):
             return Unavailable(self.retry_after(now)) if self.backing_off(now) else Join()
@@ -175,7 +195,7 @@ class Schedule:
         if self.backing_off(now):
             return Unavailable(self.retry_after(now))
         budget = self._budget_now(now)
-        if need is Need.MISSING and budget >= 1:
+        if need is Need.MISSING and (paid or budget >= 1):
             return Join()
         if self._succeeded:
             return UnknownKey()
@@ -197,7 +217,7 @@ class Schedule:
         return -inf
 
     def _date(self, now: Instant, lifetime: float) -> None:
-        self.confirmed, self._lifetime = now, lifetime
+        self.confirmed, self.lifetime = now, lifetime
         self.due_at = now.monotonic + lifetime * self._ahead
         self.expires_at = now.monotonic + lifetime
         self.stale_until = self.expires_at + self.max_stale

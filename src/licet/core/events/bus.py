@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Lock
 from typing import TypeAlias
 
 from licet.core.events.event import Event
+from licet.core.forks import Locked
 
 Subscriber: TypeAlias = Callable[[Event], None]
 
 logger = logging.getLogger("licet")
 
 
-class EventBus:
+class EventBus(Locked):
     """The subscribers of one gate.
 
     Args:
@@ -23,13 +23,13 @@ class EventBus:
     """
 
     def __init__(self, *subscribers: Subscriber) -> None:
+        super().__init__()
         self._subscribers = subscribers
-        self._lock = Lock()
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Add a subscriber; it sees every later event."""
         # A new tuple, so that an `emit` under way in another thread keeps the one it reads.
-        with self._lock:
+        with self.lock:
             self._subscribers = (*self._subscribers, subscriber)
 
     def emit(self, event: Event) -> None:

@@ -13,6 +13,7 @@ EventName: TypeAlias = Literal[
     "keys.stale",
     "keys.unavailable",
     "keys.refused",
+    "keys.snapshot",
 ]
 
 

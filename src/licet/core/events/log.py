@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from threading import Lock
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import Event
+from licet.core.forks import Locked
 
 logger = logging.getLogger("licet")
 
@@ -17,6 +17,7 @@ LEVELS = {
     "keys.stale": logging.WARNING,
     "keys.unavailable": logging.WARNING,
     "keys.refused": logging.WARNING,
+    "keys.snapshot": logging.WARNING,
 }
 #: Of one kind of denial, this many lines in so many seconds; the rest are counted.
 DENIALS, WINDOW = 10, 60.0
@@ -35,12 +36,12 @@ def _quoted(text: str) -> str:
     return text
 
 
-class LogSink:
+class LogSink(Locked):
     """Writes events to the logger `licet`."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__()
         self._clock = clock
-        self._lock = Lock()
         # Keyed by code only, a closed set, so that no stranger can make it grow.
         self._denials: dict[object, tuple[float, int]] = {}
 
@@ -62,7 +63,7 @@ class LogSink:
     def _suppressed(self, code: object) -> int | None:
         """Return how many denials went unwritten before this one, or None not to write it."""
         now = self._clock.monotonic()
-        with self._lock:
+        with self.lock:
             since, count = self._denials.get(code, (now, 0))
             if now - since >= WINDOW:
                 self._denials[code] = (now, 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import gcd, prod
 from typing import Any
@@ -37,12 +37,14 @@ class VerifyKey:
         alg: the header's `alg` under which it is found.
         thumbprint: its SHA-256 thumbprint (RFC 7638), base64url.
         verify: takes signing input and signature, returns whether the signature holds.
+        jwk: what of its JWK was looked at, public members only, fit to be written down.
     """
 
     kid: str
     alg: str
     thumbprint: str
     verify: Verifier
+    jwk: Mapping[str, str] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,27 @@ def _read(jwk: object, names: list[str]) -> list[VerifyKey]:
         raise _Refused("bad_kid")
     _check_use(jwk)
     served = _algorithms(jwk, names)
-    members = {name: jwk.get(name) for name in REQUIRED[kty]}
+    members: dict[str, Any] = {name: jwk.get(name) for name in REQUIRED[kty]}
     _check_numbers(kty, members)
-    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode("ascii")
-    thumbprint = base64url.encode(hashlib.sha256(canonical).digest()).decode("ascii")
+    named = thumbprint(members)
+    kept = {**members, "kid": kid} | ({"alg": jwk["alg"]} if "alg" in jwk else {})
     try:
         public = PyJWK(members, algorithm=family(served[0])).key
-        return [VerifyKey(kid, name, thumbprint, verifier(name, public)) for name in served]
+        return [VerifyKey(kid, name, named, verifier(name, public), kept) for name in served]
     except Exception:
         # The libraries below know many ways to say no; what they say quotes the key.
         raise _Refused("bad_key") from None
+
+
+def thumbprint(jwk: Mapping[str, Any]) -> str:
+    """Return the SHA-256 thumbprint of a JWK (RFC 7638), base64url.
+
+    Raises:
+        KeyError: its `kty` is none of ours, or a required member is missing.
+    """
+    members = {name: jwk[name] for name in REQUIRED[jwk["kty"]]}
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode("ascii")
+    return base64url.encode(hashlib.sha256(canonical).digest()).decode("ascii")
 
 
 def _check_use(jwk: Mapping[str, Any]) -> None:

@@ -2,16 +2,17 @@
 
 Decides whether a key is in the set, is not, or cannot be told at the moment. Trusted is the set
 that the issuer's host serves over TLS; keys that came with the installation serve until that has
-been seen once, and never again after. A withdrawn key is gone with the first answer without it.
+been seen once, and never again after. A withdrawn key is gone with the first answer without it, and
+only a later answer brings it back: neither those keys nor the file that outlives a restart do.
 """
 
 from __future__ import annotations
 
 import random as chance
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from math import inf
-from typing import Any, Literal
+from typing import Any
 
 from cachetools import TTLCache
 
@@ -27,6 +28,9 @@ from licet.core.events.event import Event
 from licet.core.events.log import escape
 from licet.core.flow import Flow
 from licet.core.keys.jwk import KeySet, Rejected, VerifyKey, read_jwks
+from licet.core.keys.kept import MAX_WITHDRAWN, Kept, SnapshotFile
+from licet.core.keys.snapshot import KeySnapshot as KeySnapshot  # what `find` returns
+from licet.core.keys.snapshot import Source
 from licet.core.token import strictjson
 from licet.core.transport import Response, Transport
 
@@ -36,29 +40,6 @@ MAX_BYTES, MAX_MEMBERS = 256 * 1024, 5_000
 ABSENT, ABSENT_FOR = 256, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeySnapshot:
-    """A key set as it was at one moment; never changed, only replaced.
-
-    Args:
-        keys: what may verify, by `(kid, alg)`.
-        thumbprints: of all these keys (RFC 7638).
-        generation: grows when, and only when, the set of thumbprints changes.
-        etag: what the answer called this version of the set.
-        source: `remote`, or `floor` for the keys that came with the installation.
-        stale_until: wall time, in seconds since the epoch, from which on it serves nobody.
-        rejected: the keys in it that were not taken.
-    """
-
-    keys: Mapping[tuple[str, str], VerifyKey]
-    thumbprints: frozenset[str]
-    generation: int
-    etag: str | None
-    source: Literal["remote", "floor"]
-    stale_until: float
-    rejected: tuple[Rejected, ...]
-
-
 class KeyStore(RemoteDocument[KeySnapshot]):
     """Finds the keys of one issuer.
 
@@ -66,13 +47,15 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         issuer: its name, for events.
         jwks_url: where its key set is served; None for a set that is only ever `jwks`.
         jwks: a parsed key set to start from.
+        path: of the file that keeps the last confirmed set across restarts; None for no such file.
         algorithms: the configured signature algorithms.
         max_age: seconds, the lifetime of a set and its ceiling.
         max_stale: seconds beyond that lifetime for which a set serves an outage.
         cooldown: seconds after which one more fetch for an unknown key is allowed.
         transport: fetches.
         clock: both clocks.
-        bus: hears `keys.rotated`, `keys.refused`, `keys.stale` and `keys.unavailable`.
+        bus: hears `keys.rotated`, `keys.refused`, `keys.stale`, `keys.unavailable`, and
+            `keys.snapshot` where the file cannot be used or written.
         random: returns a number in [0, 1).
 
     Raises:
@@ -92,15 +75,15 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         transport: Transport,
         clock: Clock,
         bus: EventBus,
+        path: str | None = None,
         random: Callable[[], float] = chance.random,
     ) -> None:
         if jwks_url is None and jwks is None:
             raise ValueError("neither an address of keys nor keys")
         self._issuer, self._algorithms, self._bus = issuer, algorithms, bus
         self._refused: tuple[Rejected, ...] = ()
-        self._absent: TTLCache[tuple[str, str], None] = TTLCache(
-            ABSENT, ABSENT_FOR, timer=clock.monotonic
-        )
+        self._withdrawn: tuple[str, ...] = ()
+        self._file = None if path is None else SnapshotFile(path, issuer, self._unkept)
         super().__init__(
             jwks_url,
             schedule=Schedule(max_age, max_stale, cooldown, random),
@@ -109,8 +92,9 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             content_types=CONTENT_TYPES,
             max_bytes=MAX_BYTES,
         )
-        if jwks is not None:
-            self._begin_with(self._snapshot(read_jwks(jwks, algorithms), None, None, "floor"))
+        kept = None if self._file is None else self._file.read(clock.wall())
+        if kept is None or not self._began_with(kept):
+            self._begin_with_floor(jwks)
 
     def find(self, kid: str, alg: str) -> Flow[tuple[KeySnapshot, VerifyKey]]:
         """Return the key that a header names, and the snapshot it stands in.
@@ -144,6 +128,53 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             with self._guarded:
                 self._absent[name] = None
         raise _unknown(kid)
+
+    def after_fork(self) -> None:
+        """Begin in this process, without what a thread may have left half done."""
+        self._absent: TTLCache[tuple[str, str], None] = TTLCache(
+            ABSENT, ABSENT_FOR, timer=self._clock.monotonic
+        )
+        super().after_fork()
+
+    def _began_with(self, kept: Kept) -> bool:
+        """Start from the set of an earlier run; return False if none of its keys may be used."""
+        # These stay away whatever becomes of the rest.
+        self._withdrawn = kept.withdrawn
+        try:
+            found = _without(read_jwks(kept.jwks, self._algorithms), kept.withdrawn)
+            snapshot = self._snapshot(found, None, None, "file")
+        except ValueError:
+            self._unkept("no_usable_key")
+            return False
+        self._begin_with(snapshot, (kept.confirmed, kept.lifetime))
+        return True
+
+    def _begin_with_floor(self, jwks: Mapping[str, Any] | None) -> None:
+        """Start from the keys that came with the installation, less what was withdrawn since."""
+        if jwks is not None:
+            found = read_jwks(jwks, self._algorithms)
+            left = _without(found, self._withdrawn)
+            if left.keys or not found.keys:
+                self._begin_with(self._snapshot(left, None, None, "floor"))
+
+    def landed(self) -> None:
+        """Write down the set that a flight has confirmed."""
+        with self._guarded:
+            snapshot, confirmed = self.snapshot, self._schedule.confirmed
+            lifetime, withdrawn = self._schedule.lifetime, self._withdrawn
+        if self._file is None or snapshot is None or confirmed is None:
+            return
+        if snapshot.source == "remote":
+            self._file.write(
+                snapshot.keys.values(),
+                confirmed=confirmed.wall,
+                lifetime=lifetime,
+                withdrawn=withdrawn,
+                wall=self._clock.wall(),
+            )
+
+    def _unkept(self, reason: str) -> None:
+        self._emit("keys.snapshot", reason=reason)
 
     def _current(self) -> KeySnapshot | None:
         """Return the snapshot if it may serve; takes no lock unless something is owed."""
@@ -191,6 +222,10 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         # Stale answers to "is it there?" go with the set they were true of.
         with self._guarded:
             self._absent.clear()
+            if self._file is not None:
+                gone = before.thumbprints - after.thumbprints
+                known = [one for one in self._withdrawn if one not in after.thumbprints | gone]
+                self._withdrawn = (*known, *sorted(gone))[-MAX_WITHDRAWN:]
         self._emit(
             "keys.rotated",
             added=_kids(after, but=before.thumbprints),
@@ -212,7 +247,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         found: KeySet,
         before: KeySnapshot | None,
         etag: str | None,
-        source: Literal["remote", "floor"],
+        source: Source,
     ) -> KeySnapshot:
         if found.rejected and found.rejected != self._refused:
             reasons = tuple(f"{rejected.kid}: {rejected.reason}" for rejected in found.rejected)
@@ -228,6 +263,11 @@ class KeyStore(RemoteDocument[KeySnapshot]):
 
     def _emit(self, name: Any, **data: object) -> None:
         self._bus.emit(Event(name, {"issuer": self._issuer, **data}))
+
+
+def _without(found: KeySet, thumbprints: Collection[str]) -> KeySet:
+    left = {name: key for name, key in found.keys.items() if key.thumbprint not in thumbprints}
+    return KeySet(left, found.rejected)
 
 
 def _kids(snapshot: KeySnapshot, *, but: frozenset[str]) -> tuple[str, ...]:

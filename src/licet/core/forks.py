@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
 
@@ -24,9 +25,21 @@ def tell_of_forks(forked: Forked) -> None:
     _everything.add(forked)
 
 
+class Locked:
+    """Something with a lock, which is free in a child whoever held it at the fork."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """Leave a parent's lock behind: the thread that would release it is not here."""
+        self.lock = Lock()
+
+
 def _in_child() -> None:
-    # Whatever is raised here would end a worker at its birth. What is missed is made up for by
-    # the look at the process id on every slow path.
+    # Whatever is raised here would end a worker at its birth. What a document misses is made up
+    # for by its look at the process id on every slow path.
     with suppress(Exception):
         for forked in list(_everything):
             with suppress(Exception):
