@@ -77,6 +77,7 @@ class RemoteDocument(ABC, Generic[T]):
         self._flight: Flight | None = None
         self._begun_at: float | None = None
         self._launched_at: float | None = None
+        self._paid = False
         self.after_fork()
         tell_of_forks(self)
 
