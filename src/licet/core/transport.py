@@ -9,6 +9,9 @@ operating system: its time counts, but the call returns only when it does.
 
 from __future__ import annotations
 
+# Python's resolver imports it at its first look-up; a fork in the middle of that would strand the
+# child on the module's lock.
+import encodings.idna  # noqa: F401
 import os
 import socket
 import ssl
