@@ -387,6 +387,22 @@ def test_what_is_no_key_file_is_refused(tmp_path: Path, issuer: Issuer, content:
     assert refusal.value.__suppress_context__
 
 
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+@pytest.mark.parametrize("damage", ["!", "!!", "!!!", "!!!!", "=!", "="])
+def test_a_damaged_key_is_refused_whatever_its_length(
+    tmp_path: Path, algorithm: str, damage: str
+) -> None:
+    """A letter outside base64url in any member of a key is no key file."""
+    path = tmp_path / "issuer.json"
+    Issuer.generate("https://licenses.example.com", algorithm=algorithm).save(path)
+    document = json.loads(path.read_text())
+    (key,) = document["keys"]
+    for name in set(key) - {"kty", "crv", "alg", "key_ops"}:
+        path.write_text(json.dumps({**document, "keys": [{**key, name: key[name] + damage}]}))
+        with pytest.raises(KeyFileError):
+            Issuer.load(path)
+
+
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
     """A file that is not there is not mistaken for a damaged one."""
     with pytest.raises(FileNotFoundError):

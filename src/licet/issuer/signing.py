@@ -33,6 +33,9 @@ _CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521
 #: The members that make a public key (RFC 7638, section 3.2; RFC 8037, section 2).
 _PUBLIC = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 
+#: The members that are numbers or octets in base64url (RFC 7518, section 6; RFC 8037).
+_ENCODED = frozenset(("x", "y", "n", "e", "d", "p", "q", "dp", "dq", "qi"))
+
 
 class KeyFileError(LicetError, ValueError):
     """A file of private keys that others may use, or that holds none."""
@@ -78,6 +81,10 @@ class SigningKey:
         Raises:
             Exception: it is no private key; the library's message may quote the key.
         """
+        for name in _ENCODED & jwk.keys():
+            # Before the library, whose decoder skips letters that no key holds: what was damaged
+            # would load, or not, as its length falls.
+            base64url.decode(jwk[name].encode("ascii"))
         private: Any = _ALGORITHMS[jwk["alg"]].from_jwk(dict(jwk))
         if not hasattr(private, "sign"):
             raise ValueError("a public key")
