@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from licet.core.caching import licensed_headers
 from licet.core.context import current
@@ -50,6 +51,12 @@ class AsgiFacts:
         return str(self.scope.get("method", "GET"))
 
     @property
+    def path(self) -> str:
+        """The path as sent, where the server keeps it; else `path`, encoded."""
+        raw: bytes | None = self.scope.get("raw_path")
+        return quote(self.scope["path"]) if raw is None else raw.decode("latin-1")
+
+    @property
     def query_string(self) -> str:
         """The query string."""
         query: bytes = self.scope.get("query_string", b"")
@@ -59,6 +66,18 @@ class AsgiFacts:
     def is_handshake(self) -> bool:
         """Whether this opens a websocket."""
         return bool(self.scope["type"] == "websocket")
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the connection; that of a websocket is the scheme it was opened under."""
+        scheme: str = self.scope.get("scheme", "http")
+        return {"ws": "http", "wss": "https"}.get(scheme, scheme)
+
+    @property
+    def peer(self) -> str | None:
+        """The address in `client`; a unix socket has none."""
+        client = self.scope.get("client")
+        return client[0] or None if client else None
 
     def fields(self, name: str) -> Sequence[str]:
         """Return the value of each line of the header field `name`."""
@@ -70,8 +89,14 @@ class AsgiFacts:
         hosts = self.fields("host")
         if len(hosts) != 1:
             return None
-        scheme = {"ws": "http", "wss": "https"}.get(scheme := self.scope["scheme"], scheme)
-        return f"{scheme}://{hosts[0]}".lower()
+        return f"{self.scheme}://{hosts[0]}".lower()
+
+    def vouched_host(self) -> None:
+        """Return None: no ASGI server judges the host."""
+
+    def server_variable(self, name: str) -> object:
+        """Return the extension `name` of the scope."""
+        return (self.scope.get("extensions") or {}).get(name)
 
 
 def route_path(scope: Scope) -> str:

@@ -492,8 +492,16 @@ def test_a_withdrawn_key_stops_its_verdicts_with_the_refresh(vendor: Vendor) -> 
     gate, withdrawn, kept = vendor.gate(), vendor.license("a"), vendor.license("b")
     assert status(gate, withdrawn) == status(gate, kept) == 200
     vendor.kids = ("b",)
+    answered = threading.Event()
+
+    def afterwards(vendor: Vendor) -> Answer:
+        assert answered.wait(20)
+        return reply(200, vendor.key_set(), "application/jwk-set+json")
+
+    vendor.trouble = afterwards
     vendor.hands.advance(590)
     assert status(gate, withdrawn) == status(gate, kept) == 200, "refreshed behind their back"
+    answered.set()
     rest()
     misses = gate.grant_stats().misses
     assert gate.recall(withdrawn) is None

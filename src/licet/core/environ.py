@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from licet.core.entitlements import Entitlements
 from licet.core.gate import Gate
@@ -34,9 +35,29 @@ class EnvironFacts:
         return str(self.environ.get("REQUEST_METHOD", ""))
 
     @property
+    def path(self) -> str:
+        """The path as sent, where the server keeps it; else what it decoded, encoded anew."""
+        environ = self.environ
+        target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+        if target and target[0] == "/":
+            return str(target).partition("?")[0]
+        decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        return quote(decoded.encode("latin-1", "replace"))
+
+    @property
     def query_string(self) -> str:
         """The query string."""
         return str(self.environ.get("QUERY_STRING", ""))
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the connection."""
+        return str(self.environ.get("wsgi.url_scheme", "http"))
+
+    @property
+    def peer(self) -> str | None:
+        """The address in `REMOTE_ADDR`; a unix socket has none."""
+        return self.environ.get("REMOTE_ADDR") or None
 
     def fields(self, name: str) -> Sequence[str]:
         """Return the field's value, if there is one: lines have been joined by the server."""
@@ -46,7 +67,15 @@ class EnvironFacts:
     def origin(self) -> str | None:
         """Return scheme and host, as the server and the `Host` field have them."""
         host = self.environ.get("HTTP_HOST")
-        return f"{self.environ.get('wsgi.url_scheme', '')}://{host}".lower() if host else None
+        return f"{self.scheme}://{host}".lower() if host else None
+
+    def vouched_host(self) -> str | None:
+        """Return None: no WSGI server judges the host."""
+        return None
+
+    def server_variable(self, name: str) -> object:
+        """Return the variable `name`, which no header field can set."""
+        return None if name.startswith("HTTP_") else self.environ.get(name)
 
 
 def environ_path(environ: Mapping[str, Any]) -> str:

@@ -26,13 +26,14 @@ from licet.core.errors import (
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.events.log import LogSink
+from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache, GrantStats
 from licet.core.installation.license import Installation, LicenseSource
 from licet.core.keys.keystore import Health, KeyStore
 from licet.core.lifecycle import check_times
 from licet.core.paths import ExemptPaths
-from licet.core.request import RequestFacts, Sources, find_credential
+from licet.core.request import Sources, find_credential
 from licet.core.settings import IssuerSettings, Settings
 from licet.core.terms import TermsTable
 from licet.core.tls import client_context

@@ -1,4 +1,4 @@
-"""All the core may know of a request, and where in it the one credential is.
+"""Where in a request the one credential is.
 
 Nothing here is trusted. Exactly one of the listed sources may carry a credential, once: picking
 the first or the last of two would let a stranger choose which of them is judged, and by whom.
@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from licet.core.errors import ConfigError, LicenseAmbiguous, LicenseInvalid
+from licet.core.facts import RequestFacts
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # WSGI joins equal fields with a comma, so a second credential may hide behind another scheme.
@@ -21,36 +22,6 @@ _HIDDEN = re.compile(r",\s*(?:bearer|dpop)(?:\s|$)", re.ASCII | re.IGNORECASE)
 _MAX_PARAMETERS = 1_000
 #: Methods that change nothing, where a cookie may speak for its browser (RFC 9110, section 9.2.1).
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-class RequestFacts(Protocol):
-    """One request as the core sees it. Adapters make one only when something has to be judged."""
-
-    @property
-    def method(self) -> str:
-        """The request method, exactly as sent."""
-        ...
-
-    @property
-    def query_string(self) -> str:
-        """What stands behind `?`, undecoded."""
-        ...
-
-    @property
-    def is_handshake(self) -> bool:
-        """Whether this opens a websocket."""
-        ...
-
-    def fields(self, name: str) -> Sequence[str]:
-        """Return the values of the header field `name` (lower case), one for each line of it.
-
-        WSGI servers have already joined them with commas: then it is one.
-        """
-        ...
-
-    def origin(self) -> str | None:
-        """Return scheme and host of this request (RFC 6454), None where the host is unclear."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

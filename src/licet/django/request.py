@@ -40,13 +40,33 @@ class DjangoFacts(EnvironFacts):
         """The request method as views are dispatched by it."""
         return self.request.method or ""
 
+    @property
+    def scheme(self) -> str:
+        """The scheme, after `SECURE_PROXY_SSL_HEADER`."""
+        return self.request.scheme or "http"
+
     def origin(self) -> str | None:
         """Return scheme and host of this request.
 
         Raises:
             BadHost: Django does not serve this host.
         """
+        return f"{self.scheme}://{self.vouched_host()}".lower()
+
+    def vouched_host(self) -> str:
+        """Return host and port after `ALLOWED_HOSTS` and `USE_X_FORWARDED_HOST`.
+
+        Raises:
+            BadHost: Django does not serve this host.
+        """
         try:
-            return f"{self.request.scheme}://{self.request.get_host()}".lower()
+            return self.request.get_host()
         except DisallowedHost:
             raise BadHost("disallowed_host") from None
+
+    def server_variable(self, name: str) -> object:
+        """Return the variable `name`; under ASGI, the extension."""
+        scope = getattr(self.request, "scope", None)
+        if scope is None:
+            return super().server_variable(name)
+        return (scope.get("extensions") or {}).get(name)
