@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from licet.core.caching import licensed_headers
-from licet.core.context import current
+from licet.core.context import reset_current, set_current
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
@@ -41,6 +42,8 @@ class AsgiFacts:
     """The facts of an ASGI `http` or `websocket` scope."""
 
     __slots__ = ("scope",)
+
+    is_judged = lists_hosts = False
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -136,42 +139,44 @@ class LicenseMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection, and serve it or refuse it."""
         kind = scope["type"]
-        if kind == "lifespan":
+        if kind != "http" and kind != "websocket":
+            if kind != "lifespan":
+                raise RuntimeError(f"Licet cannot tell what a scope of type {kind!r} is")
             self.gate.warm()
             await self.app(scope, receive, send)
             return
-        if kind not in ("http", "websocket"):
-            raise RuntimeError(f"Licet cannot tell what a scope of type {kind!r} is")
         try:
             entitlements = self._recall(scope)
             if entitlements is None:
                 entitlements = await arun(self.gate.decide(AsgiFacts(scope)))
             source = entitlements.source
-            additions = () if source == "authorization" else licensed_headers(source)
+            additions = () if source == "authorization" else _encoded(source)
         except Exception as error:
             await self.respond(self.gate.as_refusal(error), scope, receive, send)
             return
         # A new dict: a server may hand the same `state` to every connection.
         state = scope.get("state")
-        scope["state"] = state = dict(state) if state else {}
+        scope["state"] = state = {**state} if state else {}
         state["entitlements"] = entitlements
         started: str | None = None
 
         # A plain function and not a coroutine: it stands in the way of every message.
         def sending(message: Message) -> Awaitable[None]:
             nonlocal started
-            if started is None and message["type"] in STARTS:
-                error = sys.exception()
-                if isinstance(error, LicenseError) and message.get("status") == 500:
-                    # Mounted applications have an error page of their own; a refusal is no error.
-                    raise error
-                started = message["type"]
-                if additions and started == "http.response.start":
-                    message = _with_headers(message, additions)
+            if started is None:
+                kind = message["type"]
+                if kind in STARTS:
+                    error = sys.exception()
+                    if isinstance(error, LicenseError) and message.get("status") == 500:
+                        # Mounted applications have an error page of their own; a refusal is no
+                        # error.
+                        raise error
+                    started = kind
+                    if additions and kind == "http.response.start":
+                        message = _with_headers(message, additions)
             return send(message)
 
-        before = current.get()
-        current.set(entitlements)
+        token = set_current(entitlements)
         try:
             await self.app(scope, receive, sending)
         except LicenseError as error:
@@ -182,8 +187,13 @@ class LicenseMiddleware:
             else:
                 raise
         finally:
-            current.set(before)
             entitlements.release()
+            try:  # noqa: SIM105  # `suppress` costs more than all that stands in it
+                reset_current(token)
+            except ValueError:
+                # A connection that was given up: its coroutine is closed from another context,
+                # in which nothing was set.
+                pass
 
     def _recall(self, scope: Scope) -> Entitlements | None:
         """Answer from memory where the request is of the plain kind: one field, one token."""
@@ -192,7 +202,7 @@ class LicenseMiddleware:
             return gate.peek(AsgiFacts(scope))
         if gate.installation is not None:
             held = gate.installation.recall()
-            return None if held is None else gate.admit(*held)
+            return None if held is None else gate.admit(*held, "", AsgiFacts, scope)
         if self._queries and scope.get("query_string"):
             return None
         fields = self._fields
@@ -203,13 +213,15 @@ class LicenseMiddleware:
                     return None
                 field, credential = name, value
         if field == b"authorization":
-            if credential[:7].lower() != b"bearer ":
+            if credential[:7] != b"Bearer " and credential[:7].lower() != b"bearer ":
                 return None
             credential = credential[7:]
         elif field == b"cookie":
             return None
         grant = gate.recall(credential)
-        return None if grant is None else gate.admit(grant, credential, self._fields[field])
+        if grant is None:
+            return None
+        return gate.admit(grant, credential, fields[field], AsgiFacts, scope)
 
     # -- refusals --------------------------------------------------------------------------------
 
@@ -239,13 +251,16 @@ async def _close(error: LicenseError, send: Send) -> None:
     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
 
 
-def _with_headers(message: Message, additions: Iterable[tuple[str, str]]) -> Message:
-    """Return the start of a response with header fields added."""
+@lru_cache(maxsize=64)
+def _encoded(source: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header fields of a licensed answer as ASGI has them."""
+    headers = licensed_headers(source)
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers)
+
+
+def _with_headers(message: Message, additions: Iterable[tuple[bytes, bytes]]) -> Message:
+    """Return the start of a response with header fields added, `Vary` beside what is there."""
     headers = list(message.get("headers", ()))
-    present = {name.lower() for name, _ in headers}
-    headers += [
-        (name.lower().encode(), value.encode())
-        for name, value in additions
-        if name == "Vary" or name.lower().encode() not in present
-    ]
+    present = [name.lower() for name, _ in headers]
+    headers += [field for field in additions if field[0] == b"vary" or field[0] not in present]
     return {**message, "headers": headers}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LicenseMiddleware"]
 
 ENTITLEMENTS = "licet.entitlements"
+_END: Any = object()
 
 
 class LicenseMiddleware:
@@ -51,6 +52,7 @@ class LicenseMiddleware:
         self.settings = from_options(settings, options)
         self.gate = gate_for(self.settings)
         self._memory = EnvironMemory(self.gate)
+        self._exempts_paths = bool(self.gate.exempt_paths)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Judge one request, and serve it or refuse it."""
@@ -81,7 +83,7 @@ class LicenseMiddleware:
 
     def _entitle(self, environ: WSGIEnvironment) -> Entitlements:
         gate = self.gate
-        if gate.exempt_paths and environ_path(environ) in gate.exempt_paths:
+        if self._exempts_paths and environ_path(environ) in gate.exempt_paths:
             return gate.peek(EnvironFacts(environ))
         entitlements = self._memory.recall(environ)
         if entitlements is None:
@@ -104,6 +106,8 @@ class LicenseMiddleware:
 class _Body:
     """A response body whose every step runs in the context of its request."""
 
+    __slots__ = ("_body", "_entitlements", "_middleware", "_run", "_start_response")
+
     def __init__(
         self,
         middleware: LicenseMiddleware,
@@ -117,20 +121,15 @@ class _Body:
         self._run = own.run
         self._entitlements = entitlements
         self._start_response = start_response
-        self._iterator: Iterator[bytes] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
+        run = self._run
         try:
-            if self._iterator is None:
-                self._iterator = self._run(iter, self._body)
-            return self._run(next, self._iterator)
+            iterator = run(iter, self._body)
+            while (piece := run(next, iterator, _END)) is not _END:
+                yield piece
         except LicenseError as error:
-            answer = self._middleware._respond(error, self._start_response, sys.exc_info())
-            self._iterator = iter(())
-            return answer[0]
+            yield from self._middleware._respond(error, self._start_response, sys.exc_info())
 
     def close(self) -> None:
         """Close the application's body, in its context too, and end the request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import copy_context
 from typing import Any
 
 import anyio
@@ -284,3 +285,23 @@ def test_a_cookie_opens_a_websocket_only_for_its_own_site() -> None:
     )
     own = websocket(app, [cookie, ("host", "app.example"), ("origin", "http://app.example")])
     assert own[0]["type"] == "websocket.accept"
+
+
+def test_a_connection_that_is_given_up_may_be_closed_anywhere() -> None:
+    """A coroutine closed from another context ends quietly, and changes nothing there."""
+
+    class Never:
+        def __await__(self) -> Any:
+            yield
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert current_entitlements().license_id
+        await Never()
+
+    guarded = LicenseMiddleware(app, **OPTIONS)
+    scope = http_scope("GET", "/me", bearer(license_token()))
+    connection = guarded(scope, None, None)  # type: ignore[arg-type]
+    copy_context().run(connection.send, None)
+    elsewhere = copy_context()
+    elsewhere.run(connection.close)
+    assert elsewhere.run(find_entitlements) is None

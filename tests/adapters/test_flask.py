@@ -512,6 +512,25 @@ def test_the_requests_own_win_over_those_bound_around_it(
     assert find_entitlements() is None
 
 
+def test_what_was_bound_around_comes_back_last() -> None:
+    """Teardown functions of the application, called often, still see the request's license."""
+    app, seen = licensed(), []
+    app.add_url_rule("/", view_func=lambda: "ok", endpoint="index")
+
+    @app.teardown_request
+    def after_all(error: BaseException | None) -> None:
+        seen.append(current_entitlements().license_id)
+
+    token = bearer(license_token())
+    assert ask(app, "/", token).status == 200
+    with bind(Entitlements.unlicensed()) as bound:
+        for _ in range(2):
+            assert ask(app, "/", token).status == 200
+            assert current_entitlements() is bound
+    assert seen == ["lic_1"] * 3
+    assert len(app.teardown_request_funcs[None]) == 2
+
+
 def test_a_request_inside_a_request_has_its_own() -> None:
     """A view that calls its own application gets its own entitlements back afterwards."""
     app = licensed()

@@ -109,8 +109,8 @@ def test_interleaved_bodies_keep_their_own_entitlements() -> None:
     guarded = LicenseMiddleware(app, **OPTIONS)
     one = serve(guarded, license_token(sub="lic_one"))
     two = serve(guarded, license_token(sub="lic_two"))
-    for _ in range(3):
-        assert (next(one), next(two)) == (b"lic_one", b"lic_two")
+    for pieces in zip(one, two, strict=True):
+        assert pieces == (b"lic_one", b"lic_two")
         assert find_entitlements() is None
     for body in (two, one):
         body.close()
@@ -156,9 +156,10 @@ def test_an_error_after_the_response_started_is_the_servers() -> None:
         raise RoleNotGranted
 
     body = serve(LicenseMiddleware(app, **OPTIONS), license_token(), ["sent"])
-    assert next(body) == b"piece"
+    steps = iter(body)
+    assert next(steps) == b"piece"
     with pytest.raises(LicenseError):
-        next(body)
+        next(steps)
     body.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import get_default_algorithms
 
@@ -80,15 +80,44 @@ def test_psychic_signatures_are_refused() -> None:
         assert verifier(alg, KEYS[alg].public_key())(b"m", bytes(length)) is False
 
 
-def test_an_error_of_the_mathematics_is_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_mathematics_is_no_signature() -> None:
     """What the libraries below call a wrong value is False, whatever the value was."""
 
-    class Strict:
-        def verify(self, *_: object) -> bool:
-            raise ValueError
+    def fail(*_: object) -> None:
+        raise ValueError
 
-    monkeypatch.setitem(signature._PYJWT, "EdDSA", Strict())
-    assert verifier("EdDSA", KEYS["EdDSA"].public_key())(b"m", bytes(64)) is False
+    assert signature._bound(fail, 2)(b"m", b"xx") is False
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_what_holds_here_holds_for_another_library(alg: str, data: st.DataObject) -> None:
+    """PyJWT says the same of every signature, whole, damaged, and of another message."""
+    message = data.draw(st.binary(max_size=40))
+    good = sign(alg, message)
+    place = data.draw(st.integers(0, len(good) - 1))
+    other = bytes([data.draw(st.integers(0, 255))])
+    presented = good[:place] + other + good[place + 1 :]
+    public = KEYS[alg].public_key()
+    judge = get_default_algorithms()[family(alg)].verify
+    assert verifier(alg, public)(message, good) is True
+    assert verifier(alg, public)(message, presented) is judge(message, public, presented)
+    assert verifier(alg, public)(message + b".", good) is False
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_numbers_that_begin_with_zeros_hold(alg: str) -> None:
+    """R and S are padded to their length (RFC 7518, section 3.4), whatever their own length is."""
+    length = {"ES256": 64, "ES384": 96, "ES512": 132}[alg]
+    # The first byte of R for P-521 is 0 or 1, so there the second has to be zero as well.
+    begun = bytes(2 if alg == "ES512" else 1)
+    signatures = (sign(alg, b"m") for _ in range(100_000))
+    short_r = next(one for one in signatures if one.startswith(begun))
+    short_s = next(one for one in signatures if one.startswith(begun, length // 2))
+    verify = verifier(alg, KEYS[alg].public_key())
+    assert verify(b"m", short_r)
+    assert verify(b"m", short_s)
 
 
 @pytest.mark.parametrize(

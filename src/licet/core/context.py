@@ -8,9 +8,10 @@ from contextvars import ContextVar
 
 from licet.core.entitlements import Entitlements
 
-#: The entitlements of what runs now. Adapters set it, and set it back to what it was: a token of
-#: `ContextVar.set` cannot be used from another context, where bodies are sometimes closed.
+#: The entitlements of what runs now. Adapters set it, and set it back to what it was.
 current: ContextVar[Entitlements | None] = ContextVar("licet.entitlements", default=None)
+#: Its methods, bound once: they stand in the way of every request and of every licensed view.
+get_current, set_current, reset_current = current.get, current.set, current.reset
 
 #: Where else to look, in the order of registration; for frameworks whose own request storage
 #: outlives the context variable.
@@ -25,7 +26,7 @@ def register_source(source: Callable[[], Entitlements | None]) -> None:
 
 def find_entitlements() -> Entitlements | None:
     """Return the entitlements of the current request or `bind` block, None outside both."""
-    entitlements = current.get()
+    entitlements = get_current()
     if entitlements is None:
         for source in _sources:
             entitlements = source()
@@ -52,9 +53,11 @@ def current_entitlements() -> Entitlements:
 @contextmanager
 def bind(entitlements: Entitlements) -> Iterator[Entitlements]:
     """Make `entitlements` the current ones inside a `with` block: jobs, commands, consumers."""
-    before = current.get()
-    current.set(entitlements)
+    before = get_current()
+    set_current(entitlements)
     try:
         yield entitlements
     finally:
-        current.set(before)
+        # Not by the token of `set`, which cannot be used from another context, where generators
+        # that hold a block open are sometimes closed.
+        set_current(before)

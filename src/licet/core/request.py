@@ -95,8 +95,10 @@ def find_credential(facts: RequestFacts, sources: Sources) -> Credential | None:
     """
     found = []
     for name in sources.headers:
-        find = _authorization if name == "authorization" else _field
-        found += find(name, facts.fields(name))
+        if lines := facts.fields(name):
+            if len(lines) > 1:
+                raise LicenseAmbiguous("repeated_field")
+            found += (_authorization if name == "authorization" else _field)(name, lines[0])
     if sources.cookies and (cookies := facts.fields("cookie")):
         found += _cookies(sources.cookies, cookies, facts)
     if sources.queries and facts.query_string:
@@ -117,27 +119,21 @@ def find_credential(facts: RequestFacts, sources: Sources) -> Credential | None:
 _Found = list[tuple[str, str, str]]
 
 
-def _field(name: str, lines: Sequence[str]) -> _Found:
-    if len(lines) > 1 or any("," in line for line in lines):
+def _field(name: str, line: str, scheme: str = "") -> _Found:
+    if "," in line:
         raise LicenseAmbiguous("repeated_field")
-    return [(line.strip(" \t"), name, "") for line in lines]
+    return [(line.strip(" \t"), name, scheme)]
 
 
-def _authorization(name: str, lines: Sequence[str]) -> _Found:
+def _authorization(name: str, line: str) -> _Found:
     """Return the credential of `Authorization` (RFC 9110, section 11.6.2), if it carries one."""
-    if len(lines) > 1:
+    scheme, _, text = line.strip(" \t").partition(" ")
+    scheme = scheme.lower()
+    if scheme in ("bearer", "dpop"):
+        return _field(name, text, scheme)
+    if _HIDDEN.search(line):
         raise LicenseAmbiguous("repeated_field")
-    found: _Found = []
-    for line in lines:
-        scheme, _, text = line.strip(" \t").partition(" ")
-        if scheme.lower() in ("bearer", "dpop"):
-            found = _field(name, [text])
-            found = [(text, name, scheme.lower()) for text, name, _ in found]
-        elif _HIDDEN.search(line):
-            raise LicenseAmbiguous("repeated_field")
-        elif not scheme:
-            found = [("", name, "")]
-    return found
+    return [] if scheme else [("", name, "")]
 
 
 def _cookies(names: Sequence[str], lines: Sequence[str], facts: RequestFacts) -> _Found:

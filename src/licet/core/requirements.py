@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from licet.core.context import current, current_entitlements
+from licet.core.context import current_entitlements, get_current
 from licet.core.entitlements import Entitlements, Kind
 from licet.core.errors import FeatureNotLicensed, LicenseError, RoleNotGranted, ScopeNotGranted
 
@@ -107,7 +107,7 @@ def demand(
 
             @functools.wraps(function)
             async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                entitlements = current.get()
+                entitlements = get_current()
                 if entitlements is None or not entitlements.holds(kind, demanded, any_of):
                     check(current_entitlements())
                 return await function(*args, **kwargs)
@@ -116,7 +116,7 @@ def demand(
 
             @functools.wraps(function)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
-                entitlements = current.get()
+                entitlements = get_current()
                 if entitlements is None or not entitlements.holds(kind, demanded, any_of):
                     check(current_entitlements())
                 return function(*args, **kwargs)

@@ -18,7 +18,7 @@ from licet.core.caching import licensed_headers
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun, run
-from licet.django.conf import licensing
+from licet.django.conf import Licensing, licensing
 from licet.django.decorators import is_exempt
 from licet.django.refusal import refuse
 from licet.django.request import DjangoFacts, LicensedHttpRequest
@@ -76,28 +76,28 @@ class LicenseMiddleware:
     def _process_view(
         self, request: LicensedHttpRequest, view_func: View, view_args: Any, view_kwargs: Any
     ) -> Response | None:
-        gate = licensing().gate
+        licensed = licensing()
         try:
-            entitlements = _recall(request, view_func)
+            entitlements = _recall(licensed, request, view_func)
             if entitlements is None:
-                entitlements = run(gate.decide(DjangoFacts(request)))
+                entitlements = run(licensed.gate.decide(DjangoFacts(request)))
         except Exception as error:
-            return refuse(request, gate.as_refusal(error))
-        _admit(request, entitlements)
+            return refuse(request, licensed.gate.as_refusal(error))
+        _admit(licensed, request, entitlements)
         return None
 
     async def _aprocess_view(
         self, request: LicensedHttpRequest, view_func: View, view_args: Any, view_kwargs: Any
     ) -> Response | None:
-        gate = licensing().gate
+        licensed = licensing()
         try:
-            entitlements = _recall(request, view_func)
+            entitlements = _recall(licensed, request, view_func)
             if entitlements is None:
-                entitlements = await arun(gate.decide(DjangoFacts(request)))
+                entitlements = await arun(licensed.gate.decide(DjangoFacts(request)))
         except Exception as error:
             # In a thread: templates and the project's own function may ask the database.
-            return await sync_to_async(refuse)(request, gate.as_refusal(error))
-        _admit(request, entitlements)
+            return await sync_to_async(refuse)(request, licensed.gate.as_refusal(error))
+        _admit(licensed, request, entitlements)
         return None
 
     def process_exception(
@@ -107,18 +107,18 @@ class LicenseMiddleware:
         return refuse(request, exception) if isinstance(exception, LicenseError) else None
 
 
-def _recall(request: LicensedHttpRequest, view: View) -> Entitlements | None:
+def _recall(licensed: Licensing, request: LicensedHttpRequest, view: View) -> Entitlements | None:
     """Return what is known of a request without waiting, None where it has to be judged."""
-    _, gate, memory, _ = licensing()
-    if is_exempt(view) or (gate.exempt_paths and request.path_info in gate.exempt_paths):
+    gate = licensed.gate
+    if is_exempt(view) or (licensed.exempts_paths and request.path_info in gate.exempt_paths):
         return gate.peek(DjangoFacts(request))
-    return memory.recall(request.META)
+    return licensed.memory.recall(request.META, request)
 
 
-def _admit(request: LicensedHttpRequest, entitlements: Entitlements) -> None:
+def _admit(licensed: Licensing, request: LicensedHttpRequest, entitlements: Entitlements) -> None:
     request.entitlements = entitlements
     context.current.set(entitlements)
-    if entitlements.source or not licensing().settings.required:
+    if entitlements.source or not licensed.settings.required:
         # Django's per-site cache answers before `process_view`, hence before any license is
         # looked at, and does not know that `Authorization` makes an answer private.
         request._cache_update_cache = False
@@ -138,11 +138,15 @@ def _leave(
     if response is None:
         entitlements.release()
         return
-    for name, value in licensed_headers(entitlements.source):
-        if name == "Vary":
-            patch_vary_headers(response, [value])
-        else:
-            response.headers.setdefault(name, value)
+    additions = licensed_headers(entitlements.source)
+    if additions:
+        # Django raises an error, and catches it, for each question about an absent field.
+        present = {name.lower() for name in response.headers}
+        for name, value in additions:
+            if name.lower() not in present:
+                response.headers[name] = value
+            elif name == "Vary":
+                patch_vary_headers(response, [value])
     # A file is sent by its server as it lies: no code of the view runs for it.
     if response.streaming and getattr(response, "file_to_stream", None) is None:
         follow(cast("StreamingHttpResponse", response), entitlements)

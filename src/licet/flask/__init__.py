@@ -47,6 +47,11 @@ V = TypeVar("V", bound="Callable[..., Any] | Blueprint")
 #: Where a request keeps the entitlements that were current around it.
 AROUND = "licet.around"
 
+# What stands behind Flask's proxies: each use of a proxy itself costs as much as a look-up of a
+# license in memory.
+_request: Callable[[], Request] = flask.request._get_current_object  # type: ignore[attr-defined]
+_g: Callable[[], Any] = flask.g._get_current_object
+
 
 class Licet:
     """Lets requests through to the views of a Flask application only with a license that holds.
@@ -88,7 +93,6 @@ class Licet:
         app.before_request_funcs[None].insert(0, app.before_request_funcs[None].pop())
         app.after_request(guard.after)
         app.after_request_funcs[None].insert(0, app.after_request_funcs[None].pop())
-        app.teardown_request(guard.teardown)
         app.jinja_env.globals["entitlements"] = LocalProxy(_in_template)
         app.cli.add_command(commands)
         render_errors(app, settings)
@@ -119,20 +123,21 @@ class _Guard:
 
     def before(self) -> None:
         """Judge a request before its view."""
-        request: Request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        request = _request()
         try:
             entitlements = self._judge(request)
         except Exception as error:
             # An application context pushed by hand outlives requests, and with it their `g`.
-            flask.g.entitlements = None
+            _g().entitlements = None
             raise self.gate.as_refusal(error) from None
         # The environ is the request's own: it is there while the body streams, when a context
         # variable is not, and in copies of the request's context, when `g` is not.
-        request.environ[ENTITLEMENTS] = flask.g.entitlements = entitlements
+        request.environ[ENTITLEMENTS] = _g().entitlements = entitlements
         around = context.current.get()
         if around is not None:
             request.environ[AROUND] = around
             context.current.set(entitlements)
+            self._have_teardown()
 
     def _judge(self, request: Request) -> Entitlements:
         gate, environ, rule = self.gate, request.environ, request.url_rule
@@ -165,25 +170,36 @@ class _Guard:
 
     def after(self, response: Response) -> Response:
         """Tell caches of a licensed answer, and end the use of its credential."""
-        entitlements: Entitlements | None = flask.request.environ.get(ENTITLEMENTS)
+        entitlements: Entitlements | None = _request().environ.get(ENTITLEMENTS)
         if entitlements is None:
             return response
-        if entitlements.source != "authorization":
-            for name, value in licensed_headers(entitlements.source):
-                if name == "Vary" and name in response.headers:
+        additions = licensed_headers(entitlements.source)
+        if additions:
+            # Werkzeug raises an error, and catches it, for each question about an absent field.
+            present = {name.lower() for name, _ in response.headers}
+            for name, value in additions:
+                if name.lower() not in present:
+                    response.headers.add(name, value)
+                elif name == "Vary":
                     response.vary.add(value)
-                else:
-                    response.headers.setdefault(name, value)
         if response.is_streamed:
             response.call_on_close(entitlements.release)
         else:
             entitlements.release()
         return response
 
+    def _have_teardown(self) -> None:
+        """See to it that `teardown` is called, last of all."""
+        # Each function there costs every request, and few applications ever need this one. The
+        # list is replaced, not changed: other threads may stand in it.
+        functions = current_app.teardown_request_funcs
+        if self.teardown not in functions[None]:
+            functions[None] = [self.teardown, *functions[None]]
+
     def teardown(self, error: BaseException | None) -> None:
         """Put back what was current around the request."""
         if context.current.get() is not None:
-            around = flask.request.environ.pop(AROUND, None)
+            around = _request().environ.pop(AROUND, None)
             if around is not None:
                 context.current.set(around)
 

@@ -96,6 +96,13 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         if kept is None or not self._began_with(kept):
             self._begin_with_floor(jwks)
 
+    def at_hand(self, kid: str, alg: str) -> tuple[KeySnapshot, VerifyKey] | None:
+        """Return what `find` does, None where that has to be waited for or refused."""
+        snapshot = self._current()
+        if snapshot is None or (key := snapshot.keys.get((kid, alg))) is None:
+            return None
+        return snapshot, key
+
     def find(self, kid: str, alg: str) -> Flow[tuple[KeySnapshot, VerifyKey]]:
         """Return the key that a header names, and the snapshot it stands in.
 
@@ -106,10 +113,9 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             LicenseInvalid: the issuer has no such key.
             KeysUnavailable: it cannot be told whether it has.
         """
+        if found := self.at_hand(kid, alg):
+            return found
         name = (kid, alg)
-        snapshot = self._current()
-        if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
-            return snapshot, key
         flight = self._flight_for(name)
         begins_now, succeeded = False, True
         if flight is not None:

@@ -86,15 +86,14 @@ def parse(credential: bytes, *, max_size: int, headers: HeaderCache) -> CompactT
     if not dot or b"." in payload_segment:
         raise LicenseInvalid("not_a_jws")
     try:
-        signature = base64url.decode(signature_segment)
-        payload = base64url.decode(payload_segment)
+        # In the order of what junk fails soonest; every failure has the same answer.
         header = headers.get(header_segment) or _header(header_segment)
-        return CompactToken(
-            header, header_segment, strictjson.loads(payload), signing_input, signature
-        )
+        payload = strictjson.loads(base64url.decode(payload_segment))
+        signature = base64url.decode(signature_segment)
     except ValueError:
         # Without its cause: the message of a decoder quotes what it could not read.
         raise LicenseInvalid("malformed") from None
+    return CompactToken(header, header_segment, payload, signing_input, signature)
 
 
 def _header(segment: bytes) -> Header:

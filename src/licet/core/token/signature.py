@@ -1,8 +1,8 @@
 """Which signature algorithms exist for Licet, and the one way to check a signature.
 
 Only asymmetric algorithms of RFC 7518, RFC 8037 and RFC 9864 are listed, so that neither `none`
-nor a shared secret can ever be configured. The mathematics are PyJWT's and `cryptography`'s; a
-verifier is bound to one algorithm and one public key beforehand, so no token chooses either.
+nor a shared secret can ever be configured. The mathematics are those of `cryptography`; a verifier
+is bound to one algorithm and one public key beforehand, so no token chooses either.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cryptography
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import get_default_algorithms
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 #: Takes the signing input and the raw JWS signature; true only if the signature holds.
 Verifier: TypeAlias = Callable[[bytes, bytes], bool]
@@ -83,7 +86,7 @@ def check_versions(versions: Mapping[str, str]) -> None:
 check_versions({"PyJWT": jwt.__version__, "cryptography": cryptography.__version__})
 
 _CURVES = {"P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
-_PYJWT = get_default_algorithms()
+_HASHES = {"256": SHA256(), "384": SHA384(), "512": SHA512()}
 
 
 def family(alg: str) -> str:
@@ -110,31 +113,43 @@ def verifier(alg: str, public_key: object) -> Verifier:
     Raises:
         ValueError: the algorithm is unknown, or the key is none of its public keys.
     """
-    length = _signature_length(alg, public_key)
-    verify: Callable[[bytes, Any, bytes], bool] = _PYJWT[family(alg)].verify
+    algorithm = ALGORITHMS.get(alg)
+    match public_key:
+        case Ed25519PublicKey() if algorithm and algorithm.kty == "OKP":
+            return _bound(public_key.verify, 64)
+        case EllipticCurvePublicKey() if (
+            algorithm and algorithm.crv and _CURVES.get(algorithm.crv) == public_key.curve.name
+        ):
+            half = (public_key.key_size + 7) // 8
+            return _bound(public_key.verify, 2 * half, ECDSA(_HASHES[alg[2:]]), half=half)
+        case RSAPublicKey() if algorithm and algorithm.kty == "RSA":
+            length, digest = (public_key.key_size + 7) // 8, _HASHES[alg[2:]]
+            # The salt is as long as the digest (RFC 7518, section 3.5).
+            pss = alg.startswith("PS")
+            padding = PSS(MGF1(digest), digest.digest_size) if pss else PKCS1v15()
+            return _bound(public_key.verify, length, padding, digest)
+    raise ValueError(f"no public key for the algorithm {alg!r}")
+
+
+def _bound(verify: Callable[..., None], length: int, *algorithm: object, half: int = 0) -> Verifier:
+    """Return what has `verify` check signatures of exactly `length` bytes by `algorithm`.
+
+    Args:
+        half: of the length, where R and S stand side by side (RFC 7518, section 3.4): the
+            library takes them in ASN.1.
+    """
 
     def check(signing_input: bytes, signature: bytes) -> bool:
         if len(signature) != length:
             return False
+        if half:
+            r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+            signature = encode_dss_signature(r, s)
         try:
-            return verify(signing_input, public_key, signature)
-        except ValueError:
-            # How the libraries below speak of values outside the ranges of their mathematics.
+            verify(signature, signing_input, *algorithm)
+        except (InvalidSignature, ValueError):
+            # ValueError is said of values outside the ranges of the mathematics.
             return False
+        return True
 
     return check
-
-
-def _signature_length(alg: str, key: object) -> int:
-    """Return the only length, in bytes, that a signature of `alg` under `key` has."""
-    algorithm = ALGORITHMS.get(alg)
-    match key:
-        case Ed25519PublicKey() if algorithm and algorithm.kty == "OKP":
-            return 64
-        case EllipticCurvePublicKey() if (
-            algorithm and algorithm.crv and _CURVES.get(algorithm.crv) == key.curve.name
-        ):
-            return 2 * ((key.key_size + 7) // 8)
-        case RSAPublicKey() if algorithm and algorithm.kty == "RSA":
-            return (key.key_size + 7) // 8
-    raise ValueError(f"no public key for the algorithm {alg!r}")

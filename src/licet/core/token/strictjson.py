@@ -32,18 +32,22 @@ def loads(data: bytes, *, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
     Raises:
         ValueError: it is not JSON, or JSON that could be read in more than one way.
     """
-    text = data.decode("utf-8")
+    text = data.decode("utf-8").strip(_SPACE)
     # Counting is an upper bound that honest documents stay below; only beyond it the exact
     # number is worth its price.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     try:
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("more than one value")
         if type(value) is not dict:
             raise ValueError("not an object")
-        if text.count(":") > max_members and _members(value) > max_members:
+        # No member is shorter than `"":0`.
+        if len(text) > 4 * max_members and _members(value) > max_members:
             raise ValueError("too many members")
-        if "\\u" in text:
+        # Looking for one character costs a tenth of looking for two.
+        if "\\" in text and "\\u" in text:
             # Raises UnicodeEncodeError, a ValueError, on a lone surrogate.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -80,6 +84,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
+    if len(digits) < 16:
+        return int(digits)
     # Length first: reading a long number costs the square of its digits.
     if len(digits) > 17 or not -MAX_INTEGER <= (value := int(digits)) <= MAX_INTEGER:
         raise ValueError("integer out of range")
@@ -97,6 +103,7 @@ def _constant(name: str) -> float:
     raise ValueError("not a number")
 
 
+_SPACE = " \t\n\r"
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_integer,
