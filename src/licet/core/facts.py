@@ -41,6 +41,16 @@ class RequestFacts(Protocol):
         ...
 
     @property
+    def is_judged(self) -> bool:
+        """Whether scheme and host are as the framework judges them: no proxy's word beside it."""
+        ...
+
+    @property
+    def lists_hosts(self) -> bool:
+        """Whether the framework serves no other hosts than its operator has listed."""
+        ...
+
+    @property
     def peer(self) -> str | None:
         """The address at the other end of the connection, None where there is none."""
         ...
