@@ -1,0 +1,68 @@
+"""Stores, by their address: in this process, on this machine, or on many.
+
+`memory://` is for one process, `sqlite:///path` for the processes of one machine, and `redis://`,
+`rediss://` and `unix://` for many machines, with Redis or Valkey. None of the libraries below is
+imported before its address is opened.
+"""
+
+from __future__ import annotations
+
+from cachetools import LRUCache
+
+from licet.core.clock import SYSTEM_CLOCK, Clock
+from licet.core.errors import ConfigError
+from licet.core.forks import Locked
+from licet.core.stores.interface import (
+    MAX_COUNT,
+    Count,
+    Key,
+    Store,
+    StoreUnavailable,
+    key,
+)
+
+__all__ = ["MAX_COUNT", "Count", "Key", "Store", "StoreUnavailable", "key", "open_store"]
+
+_stores: LRUCache[tuple[str, Clock], Store] = LRUCache(64)
+_guard = Locked()
+
+
+def open_store(url: str, clock: Clock = SYSTEM_CLOCK) -> Store:
+    """Return this process's store at `url`: the same for everybody, or limits would not add up.
+
+    Args:
+        url: the setting `store`.
+        clock: what the store tells time by, unless it has a server that does. Whoever brings a
+            clock of their own shares the store with none but that clock's users.
+
+    Raises:
+        ConfigError: there can be no store at this address, or its library is not installed.
+    """
+    with _guard.lock:
+        store = _stores.get((url, clock))
+        if store is None:
+            store = _stores[url, clock] = _new_store(url, clock)
+        return store
+
+
+def _new_store(url: str, clock: Clock) -> Store:
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme == "memory":
+        from licet.core.stores.memory import MemoryStore
+
+        if rest:
+            raise ConfigError("store", "names a place in memory", "write memory://")
+        return MemoryStore(clock)
+    if separator and scheme == "sqlite":
+        from licet.core.stores.sqlite import SQLiteStore
+
+        return SQLiteStore(rest, clock)
+    if separator and scheme in ("redis", "rediss", "unix"):
+        from licet.core.stores.redis import RedisStore
+
+        return RedisStore(url)
+    raise ConfigError(
+        "store",
+        "is at no address that Licet knows",
+        "write memory://, sqlite:///path, redis://, rediss:// or unix:///path",
+    )

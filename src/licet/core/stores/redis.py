@@ -1,0 +1,251 @@
+"""The store of many machines: Redis or Valkey, by the clock of the server.
+
+Every decision is one command or one script on one key, sent once: a script that is sent again
+after its answer was lost would count twice, or take an honest proof for its own replay. The
+server must keep what it is given: with a `maxmemory-policy` other than `noeviction` it forgets
+proofs, and a replica that takes over forgets what had not reached it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from math import ceil
+from typing import Any, Generic, TypeVar
+
+import anyio
+from anyio.lowlevel import current_token
+
+from licet.core import flow
+from licet.core.errors import ConfigError
+from licet.core.flow import Effect, Flow
+from licet.core.stores import answers, lua
+from licet.core.stores.effects import Blocking
+from licet.core.stores.interface import PATIENCE, Count, Key, Store, StoreUnavailable
+
+try:
+    import redis
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as NotConnectedError
+    from redis.exceptions import NoScriptError, ResponseError
+    from redis.exceptions import TimeoutError as LateError
+    from redis.retry import Retry as BlockingRetry
+except ModuleNotFoundError as error:
+    if error.name != "redis":
+        raise
+    raise ConfigError(
+        "store", "needs redis-py, which is not installed", 'pip install "licet[redis]"'
+    ) from None
+
+#: Seconds for connecting, for each answer, and for a connection of the pool to become free.
+TIMEOUT = 1.0
+#: Connections of one process, and of each event loop.
+CONNECTIONS = 32
+
+T = TypeVar("T")
+
+
+class RedisStore(Store):
+    """Counters, seats and values on a server; survives forks and many event loops.
+
+    Under asyncio each event loop has a client of its own, which ends with the loop. In threads,
+    and in the worker threads of trio, one client serves the process.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, with whatever redis-py reads from its query.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            self._pool = redis.BlockingConnectionPool.from_url(
+                url, retry=BlockingRetry(NoBackoff(), 0), **_options(url)
+            )
+            # Wrong options would be found only by the first request.
+            self._pool.connection_class(**self._pool.connection_kwargs)
+        except Exception:
+            # Its text may hold parts of the address, hence of a password.
+            raise ConfigError(
+                "store", "is no address that redis-py can read", "write redis://host:port/number"
+            ) from None
+        self._client = redis.Redis(connection_pool=self._pool)
+        self._clients: dict[asyncio.AbstractEventLoop, _Opened] = {}
+
+    def _increment(self, key: Key, amount: int, limit: int, window: float) -> Effect[Count]:
+        return self._script(
+            lua.INCREMENT, answers.count, f"licet:count:{key}", amount, limit, _ms(window)
+        )
+
+    def _admit(self, key: Key, member: Key, limit: int, window: float) -> Effect[Count]:
+        return self._script(
+            lua.ADMIT, answers.count, f"licet:seats:{key}", member, limit, _ms(window)
+        )
+
+    def _set_if_absent(self, key: Key, ttl: float) -> Effect[bool]:
+        return self._command(answers.was_set, "SET", f"licet:kept:{key}", b"", "NX", "PX", _ms(ttl))
+
+    def _put(self, key: Key, value: bytes, ttl: float) -> Effect[None]:
+        return self._command(answers.put, "SET", f"licet:kept:{key}", value, "PX", _ms(ttl))
+
+    def get(self, key: Key) -> Effect[bytes | None]:
+        """Return what was put, None where nothing is or it has ended."""
+        return self._command(answers.value, "GET", f"licet:kept:{key}")
+
+    def delete(self, key: Key) -> Effect[None]:
+        """Forget what was put or set, if anything."""
+        return self._command(answers.deleted, "DEL", f"licet:kept:{key}")
+
+    def generation(self) -> Effect[int]:
+        """Return a number that changes when `advance` is called on any machine."""
+        return self._command(answers.number, "GET", "licet:generation")
+
+    def advance(self) -> Effect[int]:
+        """Tell every machine that a shared verdict has changed."""
+        return self._script(lua.ADVANCE, answers.number, "licet:generation")
+
+    def close(self) -> None:
+        """Close the connections of threads; those of an event loop end with it."""
+        self._pool.disconnect()
+
+    def _command(self, read: Callable[[Any], T], *words: str | bytes | int) -> Effect[T]:
+        def decide() -> Flow[T]:
+            return read((yield _Command(self, words)))
+
+        return _Decision(decide)
+
+    def _script(self, script: lua.Script, read: Callable[[Any], T], *words: str | int) -> Effect[T]:
+        def decide() -> Flow[T]:
+            try:
+                return read((yield _Command(self, ("EVALSHA", script.digest, 1, *words))))
+            except NoScriptError:
+                # The server has restarted since, and has not run it.
+                return read((yield _Command(self, ("EVAL", script.text, 1, *words))))
+
+        return _Decision(decide)
+
+    def ask(self, words: tuple[str | bytes | int, ...]) -> Any:
+        """Return what the server answers, in this thread.
+
+        Each wait is bounded, not their sum: a server that sent its answer byte by byte could
+        hold a thread, which no Redis does.
+        """
+        try:
+            return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            raise
+        except Exception as error:
+            raise _unavailable(error) from None
+
+    async def aask(self, words: tuple[str | bytes | int, ...]) -> Any:
+        """Return what the server answers, in this task."""
+        token = current_token()
+        loop = getattr(token, "native_token", token)
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            return await Blocking(lambda: self.ask(words)).arun()
+        try:
+            client = await self._client_of(loop)
+            # Shielded, so that a task that is cancelled knows whether it has been counted.
+            with anyio.move_on_after(PATIENCE, shield=True):
+                return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except NoScriptError:
+            raise
+        except Exception as error:
+            raise _unavailable(error) from None
+        raise StoreUnavailable("timeout")
+
+    async def _client_of(self, loop: asyncio.AbstractEventLoop) -> redis.asyncio.Redis:
+        opened = self._clients.get(loop)
+        if opened is None:
+            for ended in [each for each in list(self._clients) if each.is_closed()]:
+                del self._clients[ended]
+            opened = self._clients[loop] = _Opened(self._url)
+            await opened.begin()
+        return opened.client
+
+
+class _Opened:
+    """The client of one event loop, closed by the loop's own end.
+
+    A loop that ends closes the asynchronous generators that were begun in it, whoever runs it.
+    """
+
+    def __init__(self, url: str) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url, retry=Retry(NoBackoff(), 0), **_options(url)
+        )
+        self.client = redis.asyncio.Redis(connection_pool=pool)
+        self._lifetime = _lifetime(pool)
+
+    async def begin(self) -> None:
+        await anext(self._lifetime)
+
+
+async def _lifetime(pool: redis.asyncio.BlockingConnectionPool) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await pool.disconnect()
+
+
+def _options(url: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "max_connections": CONNECTIONS,
+        "timeout": TIMEOUT,
+        "socket_timeout": TIMEOUT,
+    }
+    if not url.startswith("unix:"):
+        options["socket_connect_timeout"] = TIMEOUT
+    return options
+
+
+class _Command:
+    """One command as an effect."""
+
+    __slots__ = ("_store", "_words")
+
+    def __init__(self, store: RedisStore, words: tuple[str | bytes | int, ...]) -> None:
+        self._store = store
+        self._words = words
+
+    def run(self) -> Any:
+        return self._store.ask(self._words)
+
+    async def arun(self) -> Any:
+        return await self._store.aask(self._words)
+
+
+class _Decision(Generic[T]):
+    """A flow of commands as an effect."""
+
+    __slots__ = ("_decide",)
+
+    def __init__(self, decide: Callable[[], Flow[T]]) -> None:
+        self._decide = decide
+
+    def run(self) -> T:
+        return flow.run(self._decide())
+
+    async def arun(self) -> T:
+        return await flow.arun(self._decide())
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    if isinstance(error, LateError):
+        word = "timeout"
+    elif isinstance(error, ResponseError):
+        word = "refused"
+    elif isinstance(error, (NotConnectedError, OSError)):
+        word = "unreachable"
+    else:
+        word = "garbage"
+    return StoreUnavailable(f"{word}:{type(error).__name__}")
+
+
+def _ms(seconds: float) -> int:
+    return ceil(seconds * 1000)
