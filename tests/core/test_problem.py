@@ -22,12 +22,15 @@ from licet.core.errors import (
     PossessionInvalid,
     PossessionRequired,
 )
+from licet.core.possession.dpop import ALGORITHMS
 from licet.core.problem import Problem, may_tell, problem
 from licet.core.settings import Settings
 from tests.core.test_errors import SAMPLES
 from tests.licenses import OPTIONS
 
 SETTINGS = Settings(**OPTIONS)
+ALGS = 'algs="ES256 Ed25519 EdDSA PS256 RS256"'
+INVALID_TOKEN = 'Bearer realm="licet", error="invalid_token"'
 
 
 def answer(error: LicenseError, *, tell: bool = False, **options: Any) -> Problem:
@@ -71,21 +74,40 @@ def test_reasons_stay_here() -> None:
         (LicenseRequired(), 'Bearer realm="licet"'),
         (LicenseInvalid(), 'Bearer realm="licet", error="invalid_token"'),
         (LicenseExpired(), 'Bearer realm="licet", error="invalid_token"'),
-        (PossessionRequired(), 'DPoP realm="licet", algs="ES256 Ed25519"'),
+        (PossessionRequired(), f'DPoP realm="licet", {ALGS}, {INVALID_TOKEN}'),
         (
             PossessionInvalid(),
-            'DPoP realm="licet", error="invalid_dpop_proof", algs="ES256 Ed25519"',
+            f'DPoP realm="licet", error="invalid_dpop_proof", {ALGS}, {INVALID_TOKEN}',
         ),
         (
             PossessionInvalid(code="use_dpop_nonce"),
-            'DPoP realm="licet", error="use_dpop_nonce", algs="ES256 Ed25519"',
+            f'DPoP realm="licet", error="use_dpop_nonce", {ALGS}',
         ),
     ],
     ids=lambda value: getattr(value, "code", ""),
 )
 def test_challenges(error: LicenseError, challenge: str) -> None:
-    """RFC 6750, section 3: no error code where nothing was presented; RFC 9449, section 7.1."""
+    """RFC 6750, section 3: no error code where nothing was presented; RFC 9449, section 7.1.
+
+    A license bound to a certificate is an invalid bearer token (RFC 8705, section 3).
+    """
     assert field(answer(error), "WWW-Authenticate") == challenge
+
+
+@pytest.mark.row("N20")
+def test_a_nonce_is_told_in_its_own_field() -> None:
+    """RFC 9449, section 9: the client learns what its next proof has to carry; else nothing."""
+    told = answer(PossessionInvalid("dpop_nonce", code="use_dpop_nonce", nonce="eyJ-_~"))
+    assert (told.status, field(told, "DPoP-Nonce")) == (401, "eyJ-_~")
+    assert field(answer(PossessionInvalid("dpop_iat")), "DPoP-Nonce") is None
+    assert field(answer(PossessionRequired()), "DPoP-Nonce") is None
+    assert b"eyJ" not in told.body
+
+
+def test_the_challenge_names_what_proofs_may_be_signed_with() -> None:
+    """The list in the challenge is the one that proofs are checked by."""
+    told = field(answer(PossessionRequired()), "WWW-Authenticate") or ""
+    assert f'algs="{" ".join(ALGORITHMS)}"' in told
 
 
 @pytest.mark.parametrize(

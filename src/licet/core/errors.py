@@ -150,12 +150,27 @@ class PossessionRequired(LicenseError):
 
 
 class PossessionInvalid(LicenseError):
-    """A proof of possession (RFC 9449, RFC 8705) was presented and does not hold."""
+    """A proof of possession (RFC 9449, RFC 8705) was presented and does not hold.
+
+    Args:
+        nonce: with the code `use_dpop_nonce`, what the next proof has to carry (RFC 9449, 9).
+    """
 
     status = 401
     codes = ("pop_invalid", "use_dpop_nonce")
     title = "Proof of possession invalid"
     detail = "The proof of possession does not hold."
+
+    def __init__(
+        self,
+        reason: str | None = None,
+        *,
+        code: str | None = None,
+        members: Mapping[str, object] | None = None,
+        nonce: str | None = None,
+    ) -> None:
+        super().__init__(reason, code=code, members=members)
+        self.nonce = nonce
 
 
 class LicenseAmbiguous(LicenseError):

@@ -20,9 +20,14 @@ from licet.core.errors import (
     PossessionRequired,
 )
 from licet.core.events.log import escape
+from licet.core.possession.dpop import ALGORITHMS
 from licet.core.settings import Settings
 
 MEDIA_TYPE = "application/problem+json"
+
+_ALGS = f'algs="{" ".join(ALGORITHMS)}"'
+_BEARER = 'Bearer realm="licet"'
+_INVALID_TOKEN = f'{_BEARER}, error="invalid_token"'
 
 
 class Problem(NamedTuple):
@@ -57,6 +62,8 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
         headers.append(("Vary", fields))
     if error.status == 401:
         headers.append(("WWW-Authenticate", _challenge(error)))
+    if isinstance(error, PossessionInvalid) and error.nonce is not None:
+        headers.append(("DPoP-Nonce", error.nonce))
     if isinstance(error, LicenseUnavailable):
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
     if tell:
@@ -97,12 +104,15 @@ def document(error: LicenseError, settings: Settings) -> dict[str, Any]:
 
 
 def _challenge(error: LicenseError) -> str:
-    """Return the challenge of a 401 (RFC 6750, section 3; RFC 9449, section 7.1)."""
+    """Return the challenge of a 401 (RFC 6750, section 3; RFC 9449, section 7.1).
+
+    What a proof lacks is told in both schemes: a license bound to a certificate comes as
+    `Bearer`, and then has to be called an invalid token (RFC 8705, section 3).
+    """
     if isinstance(error, PossessionRequired):
-        return 'DPoP realm="licet", algs="ES256 Ed25519"'
+        return f'DPoP realm="licet", {_ALGS}, {_INVALID_TOKEN}'
     if isinstance(error, PossessionInvalid):
-        code = "invalid_dpop_proof" if error.code == "pop_invalid" else error.code
-        return f'DPoP realm="licet", error="{code}", algs="ES256 Ed25519"'
-    if isinstance(error, LicenseRequired):
-        return 'Bearer realm="licet"'
-    return 'Bearer realm="licet", error="invalid_token"'
+        if error.code == "use_dpop_nonce":
+            return f'DPoP realm="licet", error="use_dpop_nonce", {_ALGS}'
+        return f'DPoP realm="licet", error="invalid_dpop_proof", {_ALGS}, {_INVALID_TOKEN}'
+    return _BEARER if isinstance(error, LicenseRequired) else _INVALID_TOKEN
