@@ -69,6 +69,7 @@ INVALID = {
     "wrong issuer": lambda: license_token(iss="https://evil.example"),
     "wrong type": lambda: ISSUER.sign(claims(), header={"typ": "at+jwt"}),
     "opaque": lambda: "ABCD-EFGH-1234",
-    "constraint not supported": lambda: license_token(domains=["example.com"]),
+    "constraint not supported": lambda: ISSUER.sign(claims(status={"status_list": {"idx": 1}})),
+    "constraint malformed": lambda: ISSUER.sign(claims(domains=[])),
     "without end": lambda: license_token(exp=None),
 }

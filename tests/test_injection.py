@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -47,11 +48,14 @@ class Injector:
             raise self.error
 
     def __enter__(self) -> Self:
+        # What an earlier test left would be finalised here, and its calls taken for the request's.
+        gc.disable()
         sys.setprofile(self)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.setprofile(None)
+        gc.enable()
 
 
 class Asgi:
@@ -114,8 +118,8 @@ def forget(served: Asgi | Wsgi) -> None:
     gate = served.guarded.gate
     # Old names stay bound in the gate's own methods otherwise.
     gate._grants = GrantCache(1024)
-    gate._terms = TermsTable()
-    gate._headers.clear()
+    gate._judge._terms = TermsTable()
+    gate._judge._headers.clear()
     if gate.installation is not None:
         gate.installation.kept = None
         gate.installation._failure = None

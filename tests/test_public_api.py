@@ -18,8 +18,8 @@ PUBLIC = """
     InstallationUnlicensed IssuerSettings LicenseAmbiguous LicenseError LicenseExpired
     LicenseInvalid LicenseNotActive LicenseRejected LicenseRequired LicenseRevoked
     LicenseUnavailable LicetError LimitExceeded PossessionInvalid PossessionRequired
-    RoleNotGranted ScopeNotGranted Settings Status UNLIMITED averify bind current_entitlements
-    requires_feature requires_role requires_scope verify
+    RoleNotGranted ScopeNotGranted Settings Status UNLIMITED averify bind constraint
+    current_entitlements requires_feature requires_role requires_scope verify
 """.split()
 
 #: What a process that only uses the names of `licet` should not have to load, or to have.

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from licet import Entitlements, requires_feature
+import licet.wsgi
+from licet import ConstraintViolated, Entitlements, requires_feature
+from licet.core.constraints import custom
 from licet.core.settings import Settings
 from licet.issuer import Issuer
 from tests.adapters.clients import AsgiClient, WsgiClient
@@ -168,7 +170,7 @@ def test_the_first_view(published: Published) -> None:
 def test_signing(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The issuer's block signs a license and keeps its key."""
     monkeypatch.chdir(tmp_path)
-    shown = published.run(block("from licet.issuer"))
+    shown = published.run(block('customer="Example GmbH"'))
     assert shown["token"].count(".") == 2
     assert Issuer.load("issuer.json").jwks() == shown["keys"]
 
@@ -183,9 +185,46 @@ def test_the_testing_block() -> None:
     assert len(seen) == 1
 
 
+def test_a_constraint_of_ones_own(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block's tenant is served under its own host and refused under another's."""
+    monkeypatch.setattr(custom, "_judges", {})
+    published.run(block("from licet import constraint"))
+    token = published.license(tenant="acme", must_understand=["tenant"])
+    settings = Settings(issuer=published.url, audience="acme-reports")
+    assert licet.verify(token, settings, host="acme.reports.example")
+    with pytest.raises(ConstraintViolated):
+        licet.verify(token, settings, host="evil.reports.example")
+    with pytest.raises(ConstraintViolated):
+        licet.verify(token, settings)
+
+
+def test_a_license_bound_to_its_holder(published: Published) -> None:
+    """The block's request passes once, at the URL that the setting beside it names."""
+    shown = published.run(block("from licet.possession"))
+    served: list[str] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        served.append(environ["licet.entitlements"].license_id)
+        start_response("200 OK", [])
+        return []
+
+    guarded = licet.wsgi.LicenseMiddleware(
+        application,
+        issuer=published.url,
+        audience="acme-reports",
+        jwks=shown["issuer"].jwks(),
+        jwks_url=None,
+        external_url="https://reports.example",
+    )
+    client = WsgiClient(guarded, served)
+    headers = list(shown["headers"].items())
+    assert [client.request("GET", "/reports", headers).status for _ in range(2)] == [200, 401]
+    assert served == ["lic_1"]
+
+
 def test_every_block_is_run_here() -> None:
     """No block of Python stands in the README without a test of this file."""
-    assert len(blocks()) == 10
+    assert len(blocks()) == 12
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -6,6 +6,7 @@ its own: `licet.django`, `licet.flask`, `licet.starlette`, `licet.fastapi`, `lic
 `licet.wsgi`.
 """
 
+from licet.core.constraints.custom import constraint
 from licet.core.context import bind, current_entitlements
 from licet.core.entitlements import UNLIMITED, Entitlements, Status
 from licet.core.errors import (
@@ -66,6 +67,7 @@ __all__ = [
     "Status",
     "averify",
     "bind",
+    "constraint",
     "current_entitlements",
     "requires_feature",
     "requires_role",

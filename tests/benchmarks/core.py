@@ -98,7 +98,9 @@ def _of_algorithm(name: str) -> list[Case]:
 
     def view(credential: bytes) -> Entitlements | None:
         grant = recall(credential)
-        return None if grant is None else admit(grant, credential, "authorization")
+        return (
+            None if grant is None else admit(grant, credential, "authorization", EnvironFacts, {})
+        )
 
     for judge in (decode, miss):
         judge(token)

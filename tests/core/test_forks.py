@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -46,7 +46,7 @@ def test_every_lock_is_free_in_a_child() -> None:
     settings = Settings(**OPTIONS)
     gate = Gate(settings)
     log = gate.events._subscribers[0]
-    everything = [gate._grants, gate._terms, gate.events, log, gates._guard]
+    everything = [gate._grants, gate._judge._terms, gate.events, log, gates._guard]
     assert all(isinstance(each, forks.Locked) for each in everything)
     held, released = threading.Event(), threading.Event()
 
@@ -103,6 +103,17 @@ def test_a_child_gets_a_lock_of_its_own() -> None:
         forks._in_child()
         assert locked.lock is not inherited
         assert not locked.lock.locked()
+
+
+def test_a_registry_that_was_being_changed_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread was adding to it at the fork: the child is born all the same."""
+
+    class Torn:
+        def __iter__(self) -> Iterator[forks.Forked]:
+            raise RuntimeError("Set changed size during iteration")
+
+    monkeypatch.setattr(forks, "_everything", Torn())
+    forks._in_child()
 
 
 def test_the_registry_keeps_nothing_alive() -> None:

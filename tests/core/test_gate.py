@@ -201,7 +201,7 @@ def test_a_refused_license_leaves_nothing_behind(gate: Gate) -> None:
     fresh = gate_with(Hands(wall=NOW))
     for name in rejected:
         refused(fresh, bearer(INVALID[name]().encode()), LicenseInvalid)
-    assert (len(fresh._headers), len(fresh._terms._terms)) == (0, 0)
+    assert (len(fresh._judge._headers), len(fresh._judge._terms._terms)) == (0, 0)
 
 
 def test_issuers_do_not_vouch_for_each_other(hands: Hands) -> None:
@@ -458,17 +458,17 @@ def test_the_set_that_judged_is_the_set_that_is_remembered(hands: Hands) -> None
     gate, credential = gate_with(hands, served, **REMOTE), token(issuer)
     decide(gate, bearer(token(issuer, sub="first")))
     keys = gate.keys[ISSUER_NAME]
-    find, before = keys.find, keys.snapshot
+    at_hand, before = keys.at_hand, keys.snapshot
 
     def finding(kid: str, alg: str) -> Any:
-        found = yield from find(kid, alg)
+        found = at_hand(kid, alg)
         served.jwks = FORGER.jwks
         hands.advance(96)
         keys.look()
         until(lambda: keys.snapshot is not before)
         return found
 
-    keys.find = finding  # type: ignore[method-assign]
+    keys.at_hand = finding  # type: ignore[method-assign]
     assert decide(gate, bearer(credential)), "the set was current when it was asked for"
     assert not remembered(gate, credential)
 
@@ -533,7 +533,7 @@ def test_what_cannot_be_a_license_asks_nobody(hands: Hands) -> None:
     [RuntimeError("x"), RecursionError(), MemoryError(), ConfigError("a", "b", "c")],
     ids=repr,
 )
-@pytest.mark.parametrize("step", ["recall", "judge", "admit"])
+@pytest.mark.parametrize("step", ["recall", "judge", "_digest"])
 def test_what_goes_wrong_inside_is_undecided(
     gate: Gate, caplog: pytest.LogCaptureFixture, error: Exception, step: str
 ) -> None:

@@ -93,7 +93,9 @@ class Deployment:
         assert self.gate.installation is not None
         held = self.gate.installation.recall()
         if held is not None:
-            return self.gate.admit(*held)
+            entitlements = self.gate.admit(*held, "", lambda facts: facts, Facts())
+            assert entitlements is not None
+            return entitlements
         return flow.run(self.gate.decide(Facts()))
 
     def id(self) -> str:

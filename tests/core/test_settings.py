@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError
 from licet.core.issuers import ALGORITHMS, DEFAULT_ALGORITHMS, IssuerSettings
-from licet.core.settings import DEFAULT_SOURCES, Settings
+from licet.core.settings import Settings
 from licet.core.token import signature
+from licet.core.values import DEFAULT_SOURCES
 from tests.licenses import ISSUER, ISSUER_NAME, OPTIONS
 
 JWKS = ISSUER.jwks()

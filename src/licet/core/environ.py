@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from licet.core.entitlements import Entitlements
+from licet.core.facts import RequestFacts
 from licet.core.gate import Gate
 
 
@@ -24,7 +25,7 @@ class EnvironFacts:
 
     __slots__ = ("environ",)
 
-    is_handshake = False
+    is_handshake = is_judged = False
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self.environ = environ
@@ -53,6 +54,11 @@ class EnvironFacts:
     def scheme(self) -> str:
         """The scheme of the connection."""
         return str(self.environ.get("wsgi.url_scheme", "http"))
+
+    @property
+    def lists_hosts(self) -> bool:
+        """False: no WSGI server judges the host."""
+        return False
 
     @property
     def peer(self) -> str | None:
@@ -92,27 +98,42 @@ class EnvironMemory:
 
     Args:
         gate: whose cache it is.
+        facts: makes the facts of a request.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, facts: Callable[[Any], RequestFacts] = EnvironFacts) -> None:
         self._gate = gate
+        self._facts = facts
+        self._installation = gate.installation
         sources = gate.sources
-        self._keys = tuple((environ_key(name), name) for name in sources.headers)
-        self._cookies = bool(sources.cookies)
-        self._queries = bool(sources.queries)
+        self._fields = tuple((environ_key(name), name) for name in sources.headers)
+        # Where else a credential may be: any text there is the gate's to read.
+        self._elsewhere = (
+            *(("HTTP_COOKIE",) if sources.cookies else ()),
+            *(("QUERY_STRING",) if sources.queries else ()),
+        )
 
-    def recall(self, environ: Mapping[str, Any]) -> Entitlements | None:
-        """Return the entitlements of a request, None where they have to be worked out."""
+    def recall(self, environ: Mapping[str, Any], request: object = None) -> Entitlements | None:
+        """Return the entitlements of a request, None where they have to be worked out.
+
+        Args:
+            environ: its variables.
+            request: what its facts are made of, where these are not the variables.
+
+        Raises:
+            LicenseError: the license does not hold for this request, or that cannot be told.
+        """
         gate = self._gate
-        if gate.installation is not None:
-            held = gate.installation.recall()
-            return None if held is None else gate.admit(*held)
-        if self._cookies and "HTTP_COOKIE" in environ:
-            return None
-        if self._queries and environ.get("QUERY_STRING"):
-            return None
+        if self._installation is not None:
+            held = self._installation.recall()
+            if held is None:
+                return None
+            return gate.admit(*held, "", self._facts, environ if request is None else request)
+        for key in self._elsewhere:
+            if environ.get(key):
+                return None
         value, source = None, ""
-        for key, name in self._keys:
+        for key, name in self._fields:
             if key in environ:
                 if value is not None:
                     return None
@@ -128,4 +149,7 @@ class EnvironMemory:
         except UnicodeEncodeError:
             return None
         grant = gate.recall(credential)
-        return None if grant is None else gate.admit(grant, credential, source)
+        if grant is None:
+            return None
+        facts = self._facts
+        return gate.admit(grant, credential, source, facts, environ if request is None else request)

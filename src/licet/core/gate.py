@@ -8,20 +8,24 @@ refused as undecided (503), and so is whatever goes wrong in here.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from licet.core import flow
+from licet.core import assembly, flow
+from licet.core.circumstances import NOWHERE, Observer, Where
 from licet.core.clock import SYSTEM_CLOCK, Clock
+from licet.core.constraints.registry import Conditions
 from licet.core.entitlements import Entitlements
 from licet.core.errors import (
+    HttpsRequired,
     InstallationUnlicensed,
     LicenseError,
-    LicenseInvalid,
     LicenseRequired,
     LicenseUnavailable,
-    PossessionInvalid,
+    PossessionRequired,
 )
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
@@ -30,16 +34,11 @@ from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache, GrantStats
 from licet.core.installation.license import Installation, LicenseSource
-from licet.core.keys.keystore import Health, KeyStore
-from licet.core.lifecycle import check_times
+from licet.core.judge import Judge
+from licet.core.keys.keystore import Health
 from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
-from licet.core.settings import IssuerSettings, Settings
-from licet.core.terms import TermsTable
-from licet.core.tls import client_context
-from licet.core.token.claims import Profile, read, screen
-from licet.core.token.compact import HeaderCache, parse
-from licet.core.token.signature import names_of
+from licet.core.settings import Settings
 from licet.core.transport import Transport
 
 logger = logging.getLogger("licet")
@@ -66,31 +65,13 @@ class Gate:
         self.events = EventBus(LogSink(clock))
         self.sources = Sources.of(settings.sources or ())
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
-        transport = transport or Transport(
-            client_context(settings.tls_minimum, settings.tls_ca_file)
-        )
-        issuers = settings.by_issuer
-        self._profiles = {issuer: _profile(issuer, one) for issuer, one in issuers.items()}
-        self.keys = {
-            issuer: KeyStore(
-                issuer,
-                jwks_url=one.jwks_url,
-                jwks=one.keys,
-                algorithms=one.algorithms,
-                max_age=settings.jwks_max_age,
-                max_stale=settings.jwks_max_stale,
-                cooldown=settings.jwks_cooldown,
-                transport=transport,
-                clock=clock,
-                bus=self.events,
-                path=one.snapshot_path,
-            )
-            for issuer, one in issuers.items()
-        }
-        self._headers = HeaderCache()
-        self._terms = TermsTable()
+        self.keys = assembly.key_stores(settings, clock, self.events, transport)
+        self._judge = Judge(settings, clock, self.keys)
+        self._observer = Observer(settings, clock)
+        self._possession = assembly.possession(settings, clock, self._observer.proxies)
         self._grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
         self._max_size = settings.max_token_size
+        self._https_only = settings.require_https
         self._wall = clock.wall
         self._monotonic = clock.monotonic
         #: What a view raises once its license has ended, where that is not `LicenseExpired`.
@@ -111,11 +92,16 @@ class Gate:
 
     # -- a request, in the order of events ------------------------------------------------------
 
-    def recall(self, credential: bytes) -> Grant | None:
-        """Return what is remembered of `credential` and still holds: no lock, no waiting."""
+    def recall(self, credential: bytes, digest: bytes | None = None) -> Grant | None:
+        """Return what is remembered of `credential` and still holds: no lock, no waiting.
+
+        Args:
+            credential: what was presented.
+            digest: its SHA-256, where that is known already.
+        """
         if len(credential) > self._max_size:
             return None
-        grant = self._grants.get(sha256(credential).digest())
+        grant = self._grants.get(digest or sha256(credential).digest())
         if grant is None or not grant.since <= self._wall() < grant.until:
             return None
         keys = grant.keys
@@ -133,8 +119,39 @@ class Gate:
         self._grants.hits += 1
         return grant
 
-    def admit(self, grant: Grant, credential: bytes | None, source: str = "") -> Entitlements:
-        """Return what `grant` entitles this request to."""
+    def admit(
+        self,
+        grant: Grant,
+        credential: bytes,
+        source: str,
+        facts: Callable[[Any], RequestFacts],
+        request: object,
+    ) -> Entitlements | None:
+        """Return what a remembered license entitles a request to, without waiting.
+
+        Args:
+            grant: of the license.
+            credential: what was presented.
+            source: where; empty for an installation's license.
+            facts: makes the facts of `request`; not called for a license without conditions.
+            request: as the adapter has it.
+
+        Returns:
+            None where the request has to be judged by `decide`: a proof of possession takes a
+            store.
+
+        Raises:
+            LicenseError: the license does not hold for this request, or that cannot be told.
+        """
+        conditions = grant.terms.conditions
+        if conditions is not None or self._https_only:
+            if conditions is not None and conditions.binding is not None:
+                return None
+            try:
+                self._demand_https(facts(request), source)
+                self._check(conditions, facts(request))
+            except Exception as error:
+                self.refuse(error)
         return Entitlements(grant, self._wall, credential, source, self._ended)
 
     def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
@@ -163,20 +180,33 @@ class Gate:
         except Exception as error:
             return Entitlements.unlicensed(self.as_refusal(error))
 
-    def verify(self, credential: bytes, at: float | None = None) -> Flow[Entitlements]:
+    def verify(
+        self, credential: bytes, at: float | None = None, where: Where = NOWHERE
+    ) -> Flow[Entitlements]:
         """Judge a credential outside any request; else as `decide`.
 
         Args:
             credential: what was presented.
             at: wall time to judge by, at which the entitlements then stand still, in place of
                 the clock; what comes of it is remembered nowhere.
+            where: the circumstances, as far as they are known.
         """
         try:
-            if at is not None:
-                grant = yield from self.judge(credential, at)
-                return Entitlements(grant, lambda: at, credential)
-            grant = self.recall(credential) or (yield from self.judge(credential))
-            return self.admit(grant, credential)
+            wall = self._wall
+            if at is None:
+                digest = self._digest(credential)
+                grant = self.recall(credential, digest)
+                if grant is None:
+                    grant = yield from self.judge(credential, digest)
+            else:
+                grant = yield from self.judge(credential, at=at)
+                wall = partial(float, at)
+            conditions = grant.terms.conditions
+            if conditions is not None:
+                conditions.check(self._observer.told(where, wall()))
+                if conditions.binding is not None:
+                    raise PossessionRequired("outside_a_request")
+            return Entitlements(grant, wall, credential, error=self._ended)
         except Exception as error:
             self.refuse(error)
 
@@ -197,15 +227,34 @@ class Gate:
             held = yield from self.installation.held()
             if held is None:
                 return self._absent(self.installation.missing())
-            return self.admit(*held)
+            grant, kept = held
+            conditions = grant.terms.conditions
+            if conditions is not None and conditions.binding is not None:
+                # Nobody presents this license, so nobody can prove to be its holder.
+                raise InstallationUnlicensed.because("invalid", "bound")
+            self._check(conditions, facts)
+            return Entitlements(grant, self._wall, kept, error=self._ended)
         credential = find_credential(facts, self.sources)
         if credential is None:
             return self._absent(LicenseRequired())
-        grant = self.recall(credential.value) or (yield from self.judge(credential.value))
-        if credential.scheme == "dpop":
-            # No license here is bound to a key, so no proof can be what it says (RFC 9449, 7.1).
-            raise PossessionInvalid("not_bound")
-        return self.admit(grant, credential.value, credential.source)
+        self._demand_https(facts, credential.source)
+        value, digest = credential.value, self._digest(credential.value)
+        grant = self.recall(value, digest) or (yield from self.judge(value, digest))
+        conditions = grant.terms.conditions
+        self._check(conditions, facts)
+        binding = None if conditions is None else conditions.binding
+        if binding is not None or credential.scheme == "dpop":
+            yield from self._possession.prove(binding, facts, credential)
+        return Entitlements(grant, self._wall, value, credential.source, self._ended)
+
+    def _demand_https(self, facts: RequestFacts, source: str) -> None:
+        # An installation's license has no source: no request carries it.
+        if self._https_only and source and not self._observer.proxies.is_secure(facts):
+            raise HttpsRequired
+
+    def _check(self, conditions: Conditions | None, facts: RequestFacts) -> None:
+        if conditions is not None:
+            conditions.check(self._observer.of(facts, self._wall()))
 
     def _absent(self, error: LicenseError) -> Entitlements:
         """Return what a request without a license may do; raise `error` where it needs one."""
@@ -213,43 +262,28 @@ class Gate:
             raise error
         return Entitlements.unlicensed(error)
 
-    def judge(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
+    def _digest(self, credential: bytes) -> bytes | None:
+        """Return the key under which `credential` is remembered, None where it is too long."""
+        return sha256(credential).digest() if len(credential) <= self._max_size else None
+
+    def judge(
+        self, credential: bytes, digest: bytes | None = None, *, at: float | None = None
+    ) -> Flow[Grant]:
         """Verify `credential` in full and remember what came of it, if it holds.
 
         Args:
             credential: what was presented.
+            digest: its SHA-256, where that is known already.
             at: wall time to judge by in place of the clock; then nothing is remembered.
 
         Raises:
             LicenseError: it does not hold, or that cannot be told.
         """
-        if at is None:
-            self._grants.misses += 1
-        token = parse(credential, max_size=self._max_size, headers=self._headers)
-        profile = screen(token, self._profiles)
-        keys = self.keys[profile.issuer]
-        # The snapshot that is judged by is the one the grant remembers: a rotation in between
-        # must not mark an old key's grant as new.
-        snapshot, key = yield from keys.find(token.header.kid, token.header.alg)
-        if not key.verify(token.signing_input, token.signature):
-            raise LicenseInvalid("bad_signature")
-        self._headers.remember(token)
-        claims = read(token.payload, profile)
-        terms = self._terms.intern(claims.payload)
-        now = self._wall() if at is None else at
-        check_times(claims, now, self.settings.leeway)
-        grant = Grant(
-            claims,
-            terms,
-            leeway=self.settings.leeway,
-            since=now,
-            until=min(now + self.settings.grant_max_age, snapshot.stale_until),
-            keys=keys,
-            thumbprint=key.thumbprint,
-            generation=snapshot.generation,
-        )
-        if at is None:
-            self._grants.put(sha256(credential).digest(), grant)
+        if at is not None:
+            return (yield from self._judge.verify(credential, at))
+        self._grants.misses += 1
+        grant = yield from self._judge.verify(credential)
+        self._grants.put(digest or sha256(credential).digest(), grant)
         return grant
 
     # -- around it -------------------------------------------------------------------------------
@@ -280,16 +314,3 @@ class Gate:
 
     def _denied(self, error: LicenseError) -> None:
         self.events.emit(Event("license.denied", {"code": error.code, "reason": error.reason}))
-
-
-def _profile(issuer: str, settings: IssuerSettings) -> Profile:
-    types: set[str | None] = {settings.token_type}
-    if settings.token_type is None:
-        types |= {"license+jwt", "jwt"}
-    return Profile(
-        issuer=issuer,
-        audiences=frozenset(settings.audiences),
-        algorithms=names_of(settings.algorithms),
-        types=frozenset(types),
-        max_lifetime=settings.max_lifetime,
-    )

@@ -43,29 +43,19 @@ from licet.core.options import (
     url,
 )
 from licet.core.paths import exempt_path
-from licet.core.request import Sources
+from licet.core.possession import target
+from licet.core.possession.mtls import Certificates
+from licet.core.proxies import Proxies
+from licet.core.values import (
+    ca_file,
+    header_name,
+    license_source,
+    mac_secret,
+    sources_of,
+    store_url,
+)
 
 __all__ = ["IssuerSettings", "Settings"]
-
-DEFAULT_SOURCES = ("authorization", "x-license-token")
-
-
-def _license(name: str, value: str) -> str:
-    if value in ("file:", "env:"):
-        raise ConfigError(name, "names nothing", "write file:PATH, env:NAME or the license itself")
-    return value
-
-
-def _ca_file(name: str, value: str) -> str:
-    from licet.core.tls import client_context
-
-    try:
-        client_context(ca_file=value)
-    except OSError as error:
-        raise ConfigError(
-            name, f"cannot be used ({type(error).__name__})", "write the path of a PEM file"
-        ) from None
-    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +84,25 @@ class Settings(Options):
     max_lifetime: float = option(400 * DAY, LIFETIME)
     max_token_size: int = option(4096, number(256, 65_536, whole=True, unit="bytes"))
     sources: tuple[str, ...] | None = option(None, optional(texts(empty=True)))
-    license: str | None = option(None, optional(text(check=_license, strip=True)), secret=True)
+    license: str | None = option(
+        None, optional(text(check=license_source, strip=True)), secret=True
+    )
     required: bool = option(True, FLAG)
+    require_https: bool = option(False, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
+    domain_from: Literal["host", "origin"] = option("host", choice("host", "origin"))
+    trusted_proxies: tuple[str, ...] = option((), texts(empty=True))
+    forwarded_headers: Literal["x-forwarded", "forwarded"] = option(
+        "x-forwarded", choice("x-forwarded", "forwarded")
+    )
+    region_header: str | None = option(None, optional(text(check=header_name)))
+    region_database: str | Path | None = option(None, PATH)
+    client_certificate: str | None = option(None, optional(text(check=Certificates.checked)))
+    external_url: str | None = option(None, optional(text(check=target.external)))
+    dpop_nonce_secret: str | None = option(None, optional(text(check=mac_secret)), secret=True)
+    store: str = option("memory://", text(check=store_url), secret=True)
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
-    tls_ca_file: str | None = option(None, optional(text(check=_ca_file)))
+    tls_ca_file: str | None = option(None, optional(text(check=ca_file)))
     grant_cache_size: int = option(1024, number(0, 10_000_000, whole=True, unit="grants"))
     grant_max_age: float = option(300, number(0, DAY))
     upgrade_url: str | None = option(None, optional(text(check=url)))
@@ -110,7 +114,9 @@ class Settings(Options):
             if each.name not in ("audience", "jwks"):
                 kind = each.metadata["kind"]
                 keep(self, each.name, kind.check(each.name, getattr(self, each.name)))
-        self._check_sources()
+        keep(self, "sources", sources_of(self.license, self.sources))
+        keep(self, "trusted_proxies", Proxies.checked(self.trusted_proxies))
+        self._check_proxies()
         if self.issuers is not None:
             keep(self, "issuers", MappingProxyType(dict(self.issuers)))
         by_issuer = self.by_issuer
@@ -154,22 +160,22 @@ class Settings(Options):
 
         return spellings.from_mapping(mapping)
 
-    def _check_sources(self) -> None:
-        if self.license is not None and self.sources:
+    def _check_proxies(self) -> None:
+        if self.region_header is not None and self.region_database is not None:
             raise ConfigError(
-                "license",
-                "is set together with sources",
-                "an installation license covers every request; remove one of the two",
+                "region_header", "is set together with region_database", "trust one of the two"
             )
-        if self.license is None and self.sources == ():
-            raise ConfigError(
-                "sources",
-                "is empty and no installation license is set",
-                f"name where requests carry their license, as {DEFAULT_SOURCES}",
-            )
-        default = () if self.license is not None else DEFAULT_SOURCES
-        sources = self.sources if self.sources is not None else default
-        object.__setattr__(self, "sources", Sources.checked(sources))
+        told_by_proxy = {
+            "region_header": self.region_header,
+            "client_certificate": (self.client_certificate or "").startswith("header:"),
+        }
+        for name, told in told_by_proxy.items():
+            if told and not self.trusted_proxies:
+                raise ConfigError(
+                    name,
+                    "names a header field that no proxy is trusted with",
+                    "set trusted_proxies too; from anybody else the field counts for nothing",
+                )
 
     def _issuers(self) -> dict[str, IssuerSettings]:
         if self.issuers is None:
@@ -236,7 +242,8 @@ class Settings(Options):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        if self.license is not None:
+        secrets = (self.license, self.dpop_nonce_secret)
+        if any(secret is not None for secret in secrets) or "@" in self.store:
             raise TypeError("settings that hold a secret cannot be pickled")
         values = dict(_values(self))
         if self.issuers is not None:

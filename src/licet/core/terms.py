@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from licet.core.constraints.custom import custom_names
+from licet.core.constraints.registry import Conditions, read_conditions
 from licet.core.errors import LicenseInvalid
 from licet.core.forks import Locked
 from licet.core.token.claims import MAX_ENTRIES, optional_text
@@ -26,15 +28,13 @@ _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _PERIODS = frozenset({"minute", "hour", "day", "month", "term"})
 
 #: The claims that make up terms; licenses that agree in all of them share one `Terms`.
-_TERM_CLAIMS = (
+_TERM_CLAIMS = tuple(
     "plan features limits scope role roles trial grace must_understand domain domains ip_range"
-    " ip_ranges region regions time_window time_windows time_limit cnf status"
-).split()
-#: Claims that narrow a license to some requests; none of them can be judged yet.
-CONSTRAINTS = (
-    "domain domains ip_range ip_ranges region regions time_window time_windows time_limit"
-    " cnf status"
-).split()
+    " ip_ranges region regions time_window time_windows time_limit cnf status".split()
+)
+#: Of these, the ones that most licenses have; the others are looked up only where one is there.
+_USUAL_CLAIMS = ("plan", "features", "limits", "scope", "roles")
+_UNUSUAL_CLAIMS = frozenset(_TERM_CLAIMS).difference(_USUAL_CLAIMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Terms:
         limits: name to number, `UNLIMITED` where the license says so.
         scopes: the words of `scope` (RFC 6749, section 3.3).
         roles: what `requires_role` asks for.
+        conditions: what the request itself has to meet; None for most licenses.
     """
 
     plan: str | None
@@ -54,6 +55,7 @@ class Terms:
     limits: Mapping[str, int]
     scopes: frozenset[str]
     roles: frozenset[str]
+    conditions: Conditions | None = None
 
 
 class TermsTable(Locked):
@@ -75,8 +77,13 @@ class TermsTable(Locked):
             LicenseInvalid: a license claim is not as the profile says, or narrows the license
                 in a way that cannot be enforced here.
         """
+        names = _USUAL_CLAIMS if _UNUSUAL_CLAIMS.isdisjoint(payload) else _TERM_CLAIMS
+        values: list[Any] = [payload.get(name, ...) for name in names]
+        if custom := custom_names():
+            # One value for all of them, or their number could make two lists of claims alike.
+            values.append([payload.get(name, ...) for name in custom])
         # Version 2: later ones depend on reference counts, so equal content would differ.
-        content = marshal.dumps([payload.get(name, ...) for name in _TERM_CLAIMS], 2)
+        content = marshal.dumps(values, 2)
         return self._terms.get(content) or self._add(content, read_terms(payload))
 
     def _add(self, content: bytes, terms: Terms) -> Terms:
@@ -93,11 +100,7 @@ def read_terms(payload: Mapping[str, Any]) -> Terms:
     Raises:
         LicenseInvalid: one is not as the profile says, or cannot be enforced here.
     """
-    for name in CONSTRAINTS:
-        if name in payload:
-            raise LicenseInvalid(f"constraint_not_supported:{name}")
-    if _texts(payload, "must_understand"):
-        raise LicenseInvalid("must_understand")
+    conditions = read_conditions(payload)
     if "role" in payload and "roles" in payload:
         raise LicenseInvalid("bad_claim:role")
     _check_trial_and_grace(payload)
@@ -108,6 +111,7 @@ def read_terms(payload: Mapping[str, Any]) -> Terms:
         # By the space alone: other white space is none of the grammar's.
         scopes=frozenset(filter(None, (optional_text(payload, "scope") or "").split(" "))),
         roles=_texts(payload, "role" if "role" in payload else "roles"),
+        conditions=conditions,
     )
 
 

@@ -12,33 +12,57 @@ from licet.core.settings import Settings
 from licet.core.token.claims import LATEST
 
 if TYPE_CHECKING:
+    from licet.core.circumstances import Where
     from licet.core.gate import Gate
 
 
 def verify(
-    credential: str | bytes, settings: Settings, *, at: datetime | float | None = None
+    credential: str | bytes,
+    settings: Settings,
+    *,
+    host: str | None = None,
+    ip: str | None = None,
+    origin: str | None = None,
+    region: str | None = None,
+    at: datetime | float | None = None,
 ) -> Entitlements:
     """Judge a license and return what it entitles to.
+
+    A license that holds only somewhere or sometimes is held against what is said here; what is
+    not said is unknown. One that is bound to its holder's key can only be presented by a request.
 
     Args:
         credential: the license token.
         settings: what counts as a valid license; equal settings share keys and cache.
+        host: the host this deployment is reached by, perhaps with a port.
+        ip: the address of the client.
+        origin: the origin of the calling page, `https://app.example`.
+        region: of the client, ISO 3166-1 or -2.
         at: the moment to judge by, in place of now: a datetime that knows its zone, or seconds
             since the epoch. The keys are those of now. The entitlements stand still at it.
 
     Raises:
         LicenseError: it does not hold, or that cannot be told.
-        TypeError: the credential is no text, or `at` is no time.
-        ValueError: `at` has no zone, or is no moment.
+        TypeError: the credential or a circumstance is no text, or `at` is no time.
+        ValueError: a circumstance cannot be read; `at` has no zone, or is no moment.
     """
-    return flow.run(_gate(settings).verify(_bytes(credential), _seconds(at)))
+    where = _where(host, ip, origin, region)
+    return flow.run(_gate(settings).verify(_bytes(credential), _seconds(at), where))
 
 
 async def averify(
-    credential: str | bytes, settings: Settings, *, at: datetime | float | None = None
+    credential: str | bytes,
+    settings: Settings,
+    *,
+    host: str | None = None,
+    ip: str | None = None,
+    origin: str | None = None,
+    region: str | None = None,
+    at: datetime | float | None = None,
 ) -> Entitlements:
     """Judge a license without blocking the event loop (asyncio or trio); else as `verify`."""
-    return await flow.arun(_gate(settings).verify(_bytes(credential), _seconds(at)))
+    where = _where(host, ip, origin, region)
+    return await flow.arun(_gate(settings).verify(_bytes(credential), _seconds(at), where))
 
 
 def _gate(settings: Settings) -> Gate:
@@ -47,6 +71,14 @@ def _gate(settings: Settings) -> Gate:
     from licet.core.gates import gate_for
 
     return gate_for(settings)
+
+
+def _where(host: str | None, ip: str | None, origin: str | None, region: str | None) -> Where:
+    from licet.core.circumstances import Where
+
+    where = Where(host, origin, ip, region)
+    where.check()
+    return where
 
 
 def _bytes(credential: str | bytes) -> bytes:

@@ -23,6 +23,7 @@ from licet.core.gate import Gate
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
 from licet.core.spellings import PREFIX
+from licet.django.request import DjangoFacts
 
 ErrorResponse: TypeAlias = Callable[[HttpRequest, LicenseError], HttpResponseBase]
 
@@ -34,12 +35,14 @@ class Licensing(NamedTuple):
         settings: the `LICET_` settings, checked.
         gate: this process's gate for them.
         memory: its short way for requests that it remembers.
+        exempts_paths: whether any path needs no license.
         error_response: the function that `LICET_ERROR_RESPONSE` names.
     """
 
     settings: Settings
     gate: Gate
     memory: EnvironMemory
+    exempts_paths: bool
     error_response: ErrorResponse | None
 
 
@@ -58,7 +61,13 @@ def licensing() -> Licensing:
         }
     )
     gate = gate_for(settings)
-    return Licensing(settings, gate, EnvironMemory(gate), _error_response(settings.error_response))
+    return Licensing(
+        settings,
+        gate,
+        EnvironMemory(gate, DjangoFacts),
+        bool(gate.exempt_paths),
+        _error_response(settings.error_response),
+    )
 
 
 def _error_response(path: str | None) -> ErrorResponse | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 
@@ -35,6 +36,13 @@ class DjangoFacts(EnvironFacts):
         super().__init__(request.META)
         self.request = request
 
+    is_judged = True
+
+    @property
+    def lists_hosts(self) -> bool:
+        """Whether `ALLOWED_HOSTS` leaves any host out."""
+        return "*" not in settings.ALLOWED_HOSTS
+
     @property
     def method(self) -> str:
         """The request method as views are dispatched by it."""
@@ -57,8 +65,13 @@ class DjangoFacts(EnvironFacts):
         """Return host and port after `ALLOWED_HOSTS` and `USE_X_FORWARDED_HOST`.
 
         Raises:
-            BadHost: Django does not serve this host.
+            BadHost: Django does not serve this host, or the request names none.
         """
+        if "HTTP_HOST" not in self.environ and not (
+            settings.USE_X_FORWARDED_HOST and "HTTP_X_FORWARDED_HOST" in self.environ
+        ):
+            # Django would go by the name of the server, which is nobody's request.
+            raise BadHost("missing_host")
         try:
             return self.request.get_host()
         except DisallowedHost:

@@ -7,14 +7,15 @@ their refusal into a sentence for the person who wrote the license.
 from __future__ import annotations
 
 from licet.core import terms
+from licet.core.constraints.registry import NOT_ENFORCED
 from licet.core.errors import LicenseInvalid
 from licet.core.token import claims, compact
 
 #: The most that `Settings.max_token_size` can be set to, in bytes.
 LARGEST = 65536
 
-# What the gate judging it may enforce though this version of Licet cannot.
-_FOR_OTHER_GATES = frozenset((*terms.CONSTRAINTS, "must_understand"))
+# What the gate that judges it may know though it is not known here.
+_FOR_OTHER_GATES = frozenset((*NOT_ENFORCED, "must_understand"))
 _NAMES = "a list of at most 1,000 texts, each 1 to 128 of A-Za-z0-9._:-"
 _TEXTS = "a list of at most 1,000 printable texts of 1 to 128 characters"
 _DATE = "a time between 1970 and the end of 9999"
@@ -36,6 +37,14 @@ _RULES = {
     "bad_claim:trial": "trial is true or false",
     "bad_claim:grace": "grace is whole seconds, from 0 to 90 days",
     "malformed": "no number is beyond 2^53, and there are at most 32 levels and 1,000 members",
+    "bad_claim:domains": "domains is a list of 1 to 1,000 hosts, without scheme, port or path; `*.`"
+    " may stand in front of a name, and no name is a public suffix",
+    "bad_claim:ip_ranges": "ip_ranges is a list of 1 to 1,000 networks without host bits, as"
+    " 203.0.113.0/24, and not of all addresses",
+    "bad_claim:regions": "regions is a list of 1 to 1,000 codes of ISO 3166, as DE or US-CA",
+    "bad_claim:time_windows": 'time_windows is a list of {"from": "07:00", "to": "19:00", "tz": an'
+    ' IANA zone} with or without "days" as "mon-fri"',
+    "bad_claim:cnf": 'cnf is {"jkt": …} or {"x5t#S256": …} or both, each a SHA-256 in base64url',
     "token_too_large": f"a license takes at most {LARGEST} bytes",
 }
 
@@ -43,7 +52,8 @@ _RULES = {
 def proofread(token: str) -> None:
     """Refuse a license that no gate would accept, whatever its settings.
 
-    Constraints are for the gates that enforce them and are not judged.
+    What another gate may know better is not judged: `must_understand`, and wildcards where the
+    list of public suffixes is not installed.
 
     Raises:
         ValueError: says what the claim at fault has to be; never what it is.
@@ -65,5 +75,7 @@ def proofread(token: str) -> None:
         claims.read(payload, profile)
         terms.read_terms({k: v for k, v in payload.items() if k not in _FOR_OTHER_GATES})
     except LicenseInvalid as refusal:
+        if refusal.reason == "missing_extra:domains":
+            return
         rule = _RULES.get(refusal.reason, refusal.reason)
         raise ValueError(f"no gate would accept this license: {rule}") from None

@@ -99,7 +99,6 @@ class Schedule:
         self.lifetime = max_age
         self._succeeded = False
         self._budget, self._budget_at = BURST, -inf
-        self._ahead = 0.0
         self.redraw()
 
     def redraw(self) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,11 +22,15 @@ from licet.core.keys.jwk import VerifyKey, thumbprint
 from licet.core.token import strictjson
 
 #: Bytes of the file: a hundred keys of the longest kind, their names, and what was withdrawn.
-MAX_FILE, MAX_MEMBERS = 512 * 1024, 5_000
+MAX_FILE = 512 * 1024
 #: Withdrawn keys remembered; the oldest gives way. What could bring one back holds a hundred.
 MAX_WITHDRAWN = 1_000
 #: Seconds that a file may be from the future, for clocks that are set right after a start.
 AHEAD = 300.0
+
+
+#: The kernel follows no link, though one comes behind a look at the name; no pipe is waited for.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class _Unusable(Exception):
@@ -66,7 +70,7 @@ class SnapshotFile:
 
     def __init__(self, path: str, issuer: str, troubled: Callable[[str], None]) -> None:
         self._path, self._issuer, self._troubled = path, issuer, troubled
-        self._written = 0.0
+        self._written: float | None = None
 
     def read(self, wall: float) -> Kept | None:
         """Return what was kept, None if nothing was or it cannot be believed; never raises.
@@ -88,7 +92,7 @@ class SnapshotFile:
 
     def write(
         self,
-        keys: Iterable[VerifyKey],
+        keys: Collection[VerifyKey],
         *,
         confirmed: float,
         lifetime: float,
@@ -111,7 +115,9 @@ class SnapshotFile:
             if before is not None and confirmed < before.confirmed <= wall:
                 # Another worker has seen a newer set; ours would bring withdrawn keys back.
                 return
-            present = {key.thumbprint: key for key in keys}
+            # A key that goes by two names, or serves two algorithms, is published twice.
+            published = {(key.kid, key.jwk.get("alg")): dict(key.jwk) for key in keys}
+            present = {key.thumbprint for key in keys}
             # This process may have begun without what another has seen.
             known = [*before.withdrawn, *before.thumbprints] if before is not None else []
             gone = [one for one in dict.fromkeys([*known, *withdrawn]) if one not in present]
@@ -119,7 +125,7 @@ class SnapshotFile:
                 "issuer": self._issuer,
                 "confirmed": confirmed,
                 "lifetime": lifetime,
-                "keys": [dict(key.jwk) for key in present.values()],
+                "keys": list(published.values()),
                 "withdrawn": gone[-MAX_WITHDRAWN:],
             }
             self._replace(json.dumps(document, indent=1).encode())
@@ -134,18 +140,18 @@ class SnapshotFile:
         return None
 
     def _read(self, wall: float) -> Kept:
-        document = strictjson.loads(_content(self._path), max_members=MAX_MEMBERS)
+        document = strictjson.loads(_content(self._path))
         if document["issuer"] != self._issuer:
             raise _Unusable("foreign")
         confirmed, lifetime = _number(document["confirmed"]), _number(document["lifetime"])
         withdrawn = document["withdrawn"]
         if not isinstance(withdrawn, list) or not all(isinstance(one, str) for one in withdrawn):
-            raise ValueError("no list of thumbprints")
+            raise ValueError
         if confirmed > wall + AHEAD:
             raise _Unusable("from_the_future")
         kept = Kept(confirmed, lifetime, {"keys": document["keys"]}, tuple(withdrawn))
         if not kept.thumbprints:
-            raise ValueError("no keys")
+            raise ValueError
         return kept
 
     def _replace(self, content: bytes) -> None:
@@ -169,9 +175,7 @@ def _content(path: str) -> bytes:
     """Return what the file holds, if it is one that nobody else may touch."""
     if os.path.islink(path):
         raise _Unusable("link")
-    # And again by the kernel, which does not look away in between; a pipe must not be waited for.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, flags)
+    handle = os.open(path, _FLAGS)
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -189,5 +193,5 @@ def _content(path: str) -> bytes:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ValueError("no number of seconds")
+        raise ValueError
     return float(value)

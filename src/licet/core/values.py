@@ -1,0 +1,101 @@
+"""What single settings may say, where that takes more than a kind of value."""
+
+from __future__ import annotations
+
+import re
+
+from licet.core.errors import ConfigError
+from licet.core.request import Sources
+
+DEFAULT_SOURCES = ("authorization", "x-license-token")
+#: Bytes of a secret that a MAC stands on (RFC 2104, section 3: the length of the digest).
+MIN_SECRET = 32
+#: The schemes of `store`.
+STORES = ("memory", "sqlite", "redis", "rediss", "unix")
+
+
+def license_source(name: str, value: str) -> str:
+    """Return where the installation license is, or the license itself.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if value in ("file:", "env:"):
+        raise ConfigError(name, "names nothing", "write file:PATH, env:NAME or the license itself")
+    return value
+
+
+def ca_file(name: str, value: str) -> str:
+    """Return the path of a PEM file that TLS can be set up with.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    from licet.core.tls import client_context
+
+    try:
+        client_context(ca_file=value)
+    except OSError as error:
+        raise ConfigError(
+            name, f"cannot be used ({type(error).__name__})", "write the path of a PEM file"
+        ) from None
+    return value
+
+
+def header_name(name: str, value: str) -> str:
+    """Return the name of a header field, in lower case.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise ConfigError(name, f"holds {value!r}", "write the name of a header field")
+    return value.lower()
+
+
+def mac_secret(name: str, value: str) -> str:
+    """Return a secret that is long enough for a MAC to stand on.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if len(value.encode()) < MIN_SECRET:
+        raise ConfigError(
+            name, "is too short", f"write at least {MIN_SECRET} random bytes, the same everywhere"
+        )
+    return value
+
+
+def store_url(name: str, value: str) -> str:
+    """Return the address of a store.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if value.partition("://")[0] not in STORES or "://" not in value:
+        raise ConfigError(
+            name, "is at no address that Licet knows", f"write one of {', '.join(STORES)} and ://…"
+        )
+    return value
+
+
+def sources_of(installation: str | None, sources: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the sources of credentials, which an installation license leaves none of.
+
+    Raises:
+        ConfigError: both are set, neither is, or a source is none.
+    """
+    if installation is not None and sources:
+        raise ConfigError(
+            "license",
+            "is set together with sources",
+            "an installation license covers every request; remove one of the two",
+        )
+    if installation is None and sources == ():
+        raise ConfigError(
+            "sources",
+            "is empty and no installation license is set",
+            f"name where requests carry their license, as {DEFAULT_SOURCES}",
+        )
+    default = () if installation is not None else DEFAULT_SOURCES
+    return Sources.checked(sources if sources is not None else default)
