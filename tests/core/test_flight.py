@@ -89,6 +89,36 @@ async def test_a_task_waits_no_longer_than_its_patience(work: Work) -> None:
     assert await Flight(work, 0.05).arun() is None
 
 
+def test_it_is_flown_by_a_daemon_that_can_be_told_from_others() -> None:
+    """A program ends while a server hangs, and a stack dump says whose thread it is."""
+    flown: list[threading.Thread] = []
+
+    def work() -> bool:
+        flown.append(threading.current_thread())
+        return True
+
+    flight = Flight(work, 20)
+    assert flight.launch()
+    assert flight.run() is True
+    assert [(thread.name, thread.daemon) for thread in flown] == [("licet-flight", True)]
+
+
+def test_who_cannot_be_woken_keeps_nobody_asleep(work: Work) -> None:
+    """A loop that was closed in the middle stands in the list before others."""
+    woken: list[bool] = []
+
+    def dead() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    flight = Flight(work, 20)
+    for wake in (dead, lambda: woken.append(flight.landed)):
+        assert flight._subscribe(wake)
+    work.released.set()
+    assert flight.run() is True
+    assert woken == [True]
+    assert not flight._subscribe(dead), "it is past"
+
+
 def test_an_interrupt_in_the_leader_strands_nobody() -> None:
     """What is no Exception goes through the leader, and the followers learn of a failure."""
     begun, go = threading.Event(), threading.Event()

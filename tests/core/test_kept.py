@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from licet.core.errors import KeysUnavailable
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.keys import kept
-from licet.core.keys.jwk import read_jwks
+from licet.core.keys.jwk import VerifyKey, read_jwks
 from licet.core.keys.keystore import KeySnapshot, KeyStore
 from licet.core.transport import Transport
 from tests.core.hands import Hands
@@ -73,6 +73,24 @@ class Run:
 
 def down(vendor: Vendor) -> None:
     vendor.trouble = lambda _: reply(500)
+
+
+def held(vendor: Vendor, body: bytes | None = None) -> threading.Event:
+    """Have the server keep its answers to itself until the event that is returned is set.
+
+    Args:
+        vendor: whose server.
+        body: the answer; by default what is published then.
+    """
+    released = threading.Event()
+
+    def answer(vendor: Vendor) -> bytes:
+        assert released.wait(20)
+        whole = vendor.key_set() if body is None else body
+        return reply(200, whole, "application/jwk-set+json")
+
+    vendor.trouble = answer
+    return released
 
 
 @pytest.fixture(name="path")
@@ -226,6 +244,120 @@ def test_the_youngest_confirmation_stands(path: Path) -> None:
     assert told == []
 
 
+def test_an_answer_of_this_moment_is_younger_than_ours(path: Path) -> None:
+    """Of two workers the one that asked later stands, also where its answer is from just now."""
+    told: list[str] = []
+    old, new = keys_of("ab"), keys_of("b")
+    one, other = (kept.SnapshotFile(str(path), ISSUER_NAME, told.append) for _ in range(2))
+    one.write(new, confirmed=103.0, lifetime=600.0, withdrawn=(), wall=103.0)
+    other.write(old, confirmed=102.0, lifetime=600.0, withdrawn=(), wall=103.0)
+    found = one.read(103.0)
+    assert found is not None
+    assert (found.confirmed, len(found.thumbprints)) == (103.0, 1)
+
+
+def test_a_clock_that_begins_with_the_epoch_is_a_clock(path: Path) -> None:
+    """Zero seconds are seconds, whether of the confirmation or of the lifetime."""
+    told: list[str] = []
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, told.append)
+    file.write(keys_of("a"), confirmed=0.0, lifetime=0.0, withdrawn=(), wall=0.0)
+    found = file.read(0.0)
+    assert found is not None
+    assert (found.confirmed, found.lifetime) == (0.0, 0.0)
+    assert told == []
+
+
+def test_the_largest_set_is_kept_whole(path: Path) -> None:
+    """A hundred keys and a thousand that are gone fit into the file, and come back out of it."""
+    told: list[str] = []
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, told.append)
+    keys = keys_of([str(number) for number in range(100)])
+    gone = [f"{number:043}" for number in range(1_001)]
+    file.write(keys, confirmed=5.0, lifetime=600.0, withdrawn=gone, wall=5.0)
+    found = kept.SnapshotFile(str(path), ISSUER_NAME, told.append).read(5.0)
+    assert found is not None
+    assert found.thumbprints == list(dict.fromkeys(key.thumbprint for key in keys))
+    assert found.withdrawn == tuple(gone[1:]), "the oldest gives way"
+    assert told == []
+
+
+def test_a_key_of_two_names_keeps_both(vendor: Vendor, path: Path) -> None:
+    """While an issuer renames a key it publishes it twice; a restart finds it under each name."""
+    twin = public_jwk(private_key("Ed25519", "a"), kid="renamed")
+    body = json.dumps({"keys": [ed25519("a"), twin, ed25519("b")]}).encode()
+    vendor.trouble = lambda _: reply(200, body)
+    Run(vendor, path).find("renamed")
+    down(vendor)
+    run = Run(vendor, path)
+    for kid in ("a", "renamed", "b"):
+        assert run.find(kid).source == "file"
+    rest()
+    assert json.loads(path.read_bytes())["withdrawn"] == []
+
+
+def test_a_key_of_two_algorithms_keeps_both(path: Path) -> None:
+    """One key may be published once for each algorithm that it serves."""
+    twins = [public_jwk(private_key("RSA"), kid="r", alg=alg) for alg in ("RS256", "PS256")]
+    keys = read_jwks({"keys": twins}, ("RS256", "PS256")).keys
+    assert list(keys) == [("r", "RS256"), ("r", "PS256")]
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, lambda _: None)
+    file.write(keys.values(), confirmed=5.0, lifetime=600.0, withdrawn=(), wall=5.0)
+    found = file.read(5.0)
+    assert found is not None
+    assert read_jwks(found.jwks, ("RS256", "PS256")).keys.keys() == keys.keys()
+
+
+def test_a_file_is_read_up_to_its_limit(path: Path) -> None:
+    """Half a mebibyte is believed, one byte more is not."""
+    told: list[str] = []
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, told.append)
+    file.write(keys_of("a"), confirmed=5.0, lifetime=600.0, withdrawn=(), wall=5.0)
+    path.write_bytes(path.read_bytes().ljust(512 * 1024))
+    assert file.read(5.0) is not None
+    path.write_bytes(path.read_bytes() + b" ")
+    assert file.read(5.0) is None
+    assert told == ["too_large"]
+
+
+def test_a_new_file_is_laid_beside_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same directory, or replacing it would be no single step; hidden, named after it."""
+    replaced: list[tuple[str, str]] = []
+    real = os.replace
+
+    def replace(fresh: str, place: str) -> None:
+        replaced.append((fresh, place))
+        real(fresh, place)
+
+    monkeypatch.setattr(os, "replace", replace)
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, lambda _: None)
+    file.write(keys_of("a"), confirmed=5.0, lifetime=600.0, withdrawn=(), wall=5.0)
+    [(fresh, place)] = replaced
+    assert os.path.dirname(fresh) == os.path.dirname(place) == str(path.parent)
+    assert os.path.basename(fresh).startswith(".keys.json.")
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+def test_what_could_not_be_put_in_place_is_taken_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tidy: bool
+) -> None:
+    """Nothing half done stays behind; where even that fails, the first failure is what is told."""
+    told: list[str] = []
+
+    def refuse(*_: str) -> None:
+        raise PermissionError
+
+    def vanish(_: str) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "replace", refuse)
+    if not tidy:
+        monkeypatch.setattr(os, "unlink", vanish)
+    file = kept.SnapshotFile(str(path), ISSUER_NAME, told.append)
+    file.write(keys_of("a"), confirmed=5.0, lifetime=600.0, withdrawn=(), wall=5.0)
+    assert told == ["unwritable:PermissionError"]
+    assert len(os.listdir(path.parent)) == (0 if tidy else 1)
+
+
 def test_what_is_remembered_as_withdrawn_is_bounded(
     vendor: Vendor, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +371,11 @@ def test_what_is_remembered_as_withdrawn_is_bounded(
         run.hands.advance(1)
     expected = [read_one(str(number)) for number in range(6, 11)]
     assert json.loads(path.read_bytes())["withdrawn"] == expected
+
+
+def keys_of(kids: Iterable[str]) -> list[VerifyKey]:
+    """Return the keys that go by these names."""
+    return list(read_jwks({"keys": [ed25519(kid) for kid in kids]}, ("EdDSA",)).keys.values())
 
 
 def read_one(kid: str) -> str:
@@ -269,8 +406,9 @@ def test_a_restart_with_the_issuer_up_confirms_them(vendor: Vendor, path: Path) 
     """The first request is served from the file, and the answer behind it replaces the file's."""
     Run(vendor, path).find("a")
     vendor.kids = ("b", "c")
-    run = Run(vendor, path)
+    released, run = held(vendor), Run(vendor, path)
     assert run.find("a").source == "file"
+    released.set()
     rest()
     assert run.find("c").source == "remote"
     assert run.find("b").generation == 2
@@ -352,8 +490,9 @@ def test_a_clock_set_back_makes_no_set_younger(vendor: Vendor, path: Path) -> No
 @pytest.mark.row("H13")
 def test_a_withdrawn_key_comes_back_from_nowhere(vendor: Vendor, path: Path) -> None:
     """Neither from the file nor from the keys that came with the installation, in any later run."""
-    run = Run(vendor, path, "a", "b", "old")
+    released, run = held(vendor), Run(vendor, path, "a", "b", "old")
     assert run.find("old").source == "floor"
+    released.set()
     rest()
     assert json.loads(path.read_bytes())["withdrawn"] == [read_one("old")]
     vendor.kids = ("b",)
@@ -417,7 +556,9 @@ def test_a_confirmed_answer_brings_a_key_back(vendor: Vendor, path: Path) -> Non
         run.find(kids[-1])
     vendor.hands.wall = run.hands.wall
     assert json.loads(path.read_bytes())["withdrawn"] == [read_one("b")]
+    down(vendor)
     assert Run(vendor, path).find("a").source == "file"
+    rest()
 
 
 # -- what is not believed --------------------------------------------------------------------------
@@ -480,8 +621,9 @@ def test_a_damaged_file_is_told_of_and_ignored(vendor: Vendor, path: Path, name:
     assert run.store.snapshot is None
     assert run.reasons() == [reason]
     assert run.find("a").source == "remote"
-    assert Run(vendor, path).find("a").source == "file"
-    rest()
+    again = Run(vendor, path).store.snapshot
+    assert again is not None
+    assert again.source == "file"
 
 
 @posix

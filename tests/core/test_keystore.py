@@ -23,6 +23,7 @@ from licet.core.documents.schedule import State
 from licet.core.errors import KeysUnavailable, LicenseInvalid
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
+from licet.core.keys.jwk import Rejected
 from licet.core.keys.keystore import KeySnapshot, KeyStore
 from licet.core.transport import Response, Transport, TransportError
 from tests.core.hands import Hands
@@ -466,6 +467,17 @@ def test_a_floor_without_its_issuer_serves_what_it_has_and_denies_nothing() -> N
     assert setup.refused("a") == "found"
 
 
+def test_what_came_with_the_installation_is_judged_like_an_answer() -> None:
+    """Which of its keys are refused is told at once, and stands in the snapshot."""
+    floor = [ed25519("a"), {"kty": "oct", "kid": "s", "k": "AAAA"}]
+    setup = Setup(jwks={"keys": floor})
+    assert setup.store.snapshot is not None
+    assert setup.store.snapshot.rejected == (Rejected("s", "symmetric_in_jwks"),)
+    assert setup.events == [
+        Event("keys.refused", {"issuer": ISSUER, "reasons": ("s: symmetric_in_jwks",)})
+    ]
+
+
 def test_a_static_set_never_fetches_and_never_ends() -> None:
     """Without an address the keys given are the keys."""
     setup = Setup(floor=("a",), jwks_url=None)
@@ -482,14 +494,14 @@ def test_a_static_set_never_fetches_and_never_ends() -> None:
 
 def test_a_store_needs_some_source() -> None:
     """Neither address nor keys is a mistake, told when it is made."""
-    with pytest.raises(ValueError, match="neither"):
+    with pytest.raises(ValueError, match=r"^neither an address of keys nor keys$"):
         Setup(jwks_url=None)
 
 
 @pytest.mark.parametrize("keys", [[], [{"kty": "oct", "k": "c2VjcmV0"}]])
 def test_a_floor_without_a_usable_key_is_an_error(keys: list[Any]) -> None:
     """A literal set that can verify nothing is told when the store is made."""
-    with pytest.raises(ValueError, match="no usable key"):
+    with pytest.raises(ValueError, match=r"^no usable key$"):
         Setup(jwks={"keys": keys})
 
 
@@ -512,6 +524,28 @@ def test_h11_stale_keys_serve_through_an_outage_and_no_longer() -> None:
     assert setup.store.health().state is State.DEAD
     assert setup.names() == ["keys.unavailable", "keys.stale", "keys.unavailable"]
     assert [event.data["state"] for event in setup.events] == ["due", "stale", "dead"]
+
+
+def test_an_outage_is_told_with_all_that_is_known_of_it() -> None:
+    """Whose keys, how good they are, why, how old, and when the next attempt is permitted."""
+    setup = Setup("a")
+    setup.issuer.up = False
+    setup.refused("a")
+    known = {"issuer": ISSUER, "reason": "connect", "retry_after": 0.5}
+    empty = Event("keys.unavailable", {**known, "state": "empty", "age": None})
+    assert setup.events == [empty]
+    setup.issuer.up = True
+    setup.hands.advance(1)
+    setup.find("a")
+    setup.issuer.up = False
+    setup.hands.advance(600)
+    setup.store.look()
+    setup.rest()
+    stale = {"issuer": ISSUER, "state": "stale", "age": 600.0}
+    assert setup.events[1:] == [
+        Event("keys.stale", {**stale, "reason": None, "retry_after": 0.0}),
+        Event("keys.unavailable", {**stale, "reason": "connect", "retry_after": 0.5}),
+    ]
 
 
 def test_keys_are_dead_after_a_long_sleep() -> None:
@@ -578,6 +612,16 @@ def test_g01_to_g04_a_bad_set_is_a_failed_fetch(body: bytes) -> None:
     setup.rest()
     assert setup.store.snapshot is before
     assert setup.store.health().error == "invalid"
+
+
+def test_a_large_set_is_read() -> None:
+    """A hundred keys with a dozen members each are fewer than five thousand members."""
+    extra = {f"x-{number}": number for number in range(8)}
+    keys = [ed25519(str(number), **extra) for number in range(100)]
+    body = json.dumps({"keys": keys}).encode()
+    setup = Setup()
+    setup.issuer.answer = Response(200, {"content-type": "application/json"}, body)
+    assert len(setup.find("99").thumbprints) == 100
 
 
 def test_refused_keys_are_told_once_per_set() -> None:
@@ -789,7 +833,8 @@ class Histories(RuleBasedStateMachine):
             if id(effect) not in self.seen:
                 self.seen.add(id(effect))
                 self.keep.append(effect)
-                if state not in (State.EMPTY, State.DEAD):
+                # A copy that is older has its refresh under way, which costs who joins it nothing.
+                if state is State.FRESH:
                     self.paid.append(self.setup.hands.monotonic)
             self.held.append((kid, finding, effect))
         self.setup.rest()

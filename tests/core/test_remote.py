@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from licet.core import flow, forks
-from licet.core.documents import exchange
 from licet.core.documents.flight import Flight
 from licet.core.documents.health import Health, Trouble
 from licet.core.documents.remote import RemoteDocument
-from licet.core.documents.schedule import Decision, Need, Schedule, State, Unavailable
+from licet.core.documents.schedule import Decision, Need, Schedule, State, Unavailable, UnknownKey
 from licet.core.transport import Response, Transport, TransportError
 from tests.core.hands import Hands
 from tests.core.loopback import Loopback, Request, reply, until
+from tests.core.vendor import rest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Text(RemoteDocument[Copy]):
 
     def __init__(self, url: str | None, hands: Hands, **options: Any) -> None:
         self.troubles: list[Trouble] = []
+        self.healths: list[Health] = []
         self.replacements: list[tuple[bytes | None, bytes]] = []
+        self.read_after: list[Copy | None] = []
+        self.landings = 0
         self.hands = hands
         super().__init__(
             url,
@@ -47,6 +50,7 @@ class Text(RemoteDocument[Copy]):
         )
 
     def parse(self, response: Response, before: Copy | None) -> Copy:
+        self.read_after.append(before)
         if response.body == b"bad":
             raise ValueError("bad")
         if response.body == b"worse":
@@ -61,6 +65,10 @@ class Text(RemoteDocument[Copy]):
 
     def troubled(self, trouble: Trouble, health: Health) -> None:
         self.troubles.append(trouble)
+        self.healths.append(health)
+
+    def landed(self) -> None:
+        self.landings += 1
 
     def ask(self, need: Need = Need.PRESENT) -> Flight | Decision:
         with self._guarded:
@@ -149,6 +157,27 @@ def test_a_304_confirms_the_copy_at_hand() -> None:
     assert len(server.log) == 2
 
 
+def test_a_new_copy_is_read_and_told_beside_the_one_before_it() -> None:
+    """Whoever reads it can compare, whoever hears of it knows both, and then there is time."""
+    text, _, hands = document(answered(b"one"), answered(b"two"), answered(status=500))
+    for _ in range(3):
+        text.fetch()
+        hands.advance(60)
+    assert text.replacements == [(None, b"one"), (b"one", b"two")]
+    assert [copy and copy.text for copy in text.read_after] == [None, b"one"]
+    assert text.landings == 3, "behind a failure too"
+
+
+def test_a_success_leaves_no_error_behind() -> None:
+    """What was wrong is forgotten with the first answer that is right."""
+    text, _, hands = document(TransportError("connect"), OK)
+    assert text.fetch() is False
+    assert text.health().error == "connect"
+    hands.advance(1)
+    assert text.fetch() is True
+    assert (text.health().error, text.health().failures) == (None, 0)
+
+
 @pytest.mark.row("H14")
 def test_h14_a_304_without_a_copy_is_a_failure() -> None:
     """Nobody asked for a comparison, so nothing was confirmed."""
@@ -215,45 +244,11 @@ def test_retry_after_in_seconds_is_honoured(value: str, wait: float) -> None:
 
 
 def test_retry_after_as_a_date_is_honoured() -> None:
-    """RFC 9110 knows both forms."""
-    hands = Hands()
-    assert exchange.retry_after(
-        {"retry-after": formatdate(hands.wall + 90, usegmt=True)}, hands.wall
-    ) == pytest.approx(90, abs=1)
-    assert exchange.retry_after({"retry-after": formatdate(0, usegmt=True)}, hands.wall) == 0
-
-
-@pytest.mark.row("H13")
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"cache-control": "public"}, None),
-        ({"cache-control": ""}, None),
-        ({"cache-control": "max-age=300"}, 300),
-        ({"cache-control": 'MAX-AGE="300", public'}, 300),
-        ({"cache-control": "max-age=300, max-age=200"}, 200),
-        ({"cache-control": "max-age=300, no-store"}, 0),
-        ({"cache-control": "no-cache"}, 0),
-        ({"cache-control": "max-age"}, 0),
-        ({"cache-control": "max-age=-5"}, 0),
-        ({"cache-control": "max-age=1e9"}, 0),
-        ({"cache-control": "max-age=NaN"}, 0),
-        ({"cache-control": "max-age=\u0663"}, 0),
-        ({"cache-control": "max-age=" + "9" * 5000}, 1e18),
-        ({"cache-control": "s-maxage=5"}, None),
-        ({"cache-control": "max-age=300", "age": "100"}, 200),
-        ({"cache-control": "max-age=300", "age": "400"}, 0),
-        ({"cache-control": "max-age=300", "age": "10, 100"}, 200),
-        ({"cache-control": "max-age=300", "age": "new"}, 0),
-        ({"age": "100"}, None),
-    ],
-)
-def test_h13_the_lifetime_is_read_with_suspicion(
-    headers: dict[str, str], seconds: float | None
-) -> None:
-    """`max-age` less `Age`; nonsense is no lifetime at all."""
-    assert exchange.lifetime(headers) == seconds
+    """It counts from the wall time at which the fetch began."""
+    until = formatdate(Hands().wall + 90, usegmt=True)
+    text, _, _ = document(answered(status=503, retry_after=until))
+    text.fetch()
+    assert text.health().retry_after == 90
 
 
 # -- who fetches, and when -----------------------------------------------------------------------
@@ -286,7 +281,9 @@ def test_a_due_refresh_is_started_behind_the_back() -> None:
     assert text.snapshot is not None
     assert text.snapshot.text == b"one"
     released.set()
-    until(lambda: text.snapshot is not None and text.snapshot.text == b"two")
+    rest()
+    assert text.snapshot is not None
+    assert text.snapshot.text == b"two"
     assert len(transport.asked) == 2
     assert text.look_at == hands.monotonic + 480
 
@@ -346,7 +343,7 @@ def test_h11_a_stale_copy_serves_through_an_outage() -> None:
     while (now := max(hands.monotonic, text.look_at)) < end:
         hands.advance(now - hands.monotonic)
         assert text.look() is True
-        until(text.at_rest)
+        rest()
         hands.advance(20)
     hands.advance(max(0, end - hands.monotonic))
     assert text.look() is False
@@ -361,6 +358,7 @@ def test_troubles_are_told_again_after_a_recovery() -> None:
         text.fetch()
         hands.advance(5)
     assert text.troubles == [Trouble.FAILING, Trouble.FAILING]
+    assert [(health.error, health.failures) for health in text.healths] == [("connect", 1)] * 2
 
 
 def test_a_copy_to_start_from_is_due_at_once() -> None:
@@ -371,6 +369,18 @@ def test_a_copy_to_start_from_is_due_at_once() -> None:
     assert text.look() is True
     until(lambda: text.snapshot is not None and text.snapshot.text == b"new")
     assert len(transport.asked) == 1
+
+
+def test_a_copy_from_an_earlier_run_is_as_old_as_it_is() -> None:
+    """It serves, is due at once, and ends when it would have ended there."""
+    text, _, hands = document(TransportError("connect"))
+    text._begin_with(Copy(b"kept"), (hands.wall - 1_000, 300.0))
+    assert text.snapshot == Copy(b"kept", hands.wall - 1_000 + 300 + 86_400)
+    assert (text.health().state, text.health().age) == (State.DUE, 1_000)
+    assert text.look() is True
+    rest()
+    hands.advance(86_400 + 300 - 1_000)
+    assert text.look() is False
 
 
 def test_a_document_without_address_never_changes() -> None:
@@ -398,6 +408,21 @@ def test_warming_fetches_once_in_the_background() -> None:
     released.set()
     until(lambda: text.snapshot is not None)
     text.warm()
+    assert len(transport.asked) == 1
+
+
+def test_warming_what_came_with_the_installation_gives_the_flight_time_to_begin() -> None:
+    """Until then nobody who serves from memory has to look."""
+    released = threading.Event()
+    text, transport, hands = document()
+    text._begin_with(Copy(b"floor"))
+    assert text.look_at == hands.monotonic
+    transport.before = lambda: released.wait(20)
+    text.warm()
+    assert text.look_at == hands.monotonic + 5
+    released.set()
+    rest()
+    assert text.look_at == hands.monotonic + 480
     assert len(transport.asked) == 1
 
 
@@ -429,6 +454,42 @@ def test_a_flight_left_behind_is_taken_by_the_next() -> None:
     assert len(transport.asked) == 1
 
 
+def test_the_last_flight_of_the_budget_is_joined_and_the_next_is_not_begun() -> None:
+    """Two flights for something missing, whoever joins them for nothing; the third is a no."""
+    text, transport, _ = document()
+    assert text.fetch()
+    for _ in range(2):
+        paid = text.ask(Need.MISSING)
+        assert isinstance(paid, Flight)
+        assert text.ask(Need.MISSING) is text.ask(Need.MISSING) is paid
+        assert paid.run() is True
+    assert text.ask(Need.MISSING) == UnknownKey()
+    assert len(transport.asked) == 3
+
+
+def test_a_refresh_is_joined_without_paying() -> None:
+    """Whoever lacks something while one is under way takes nothing from the budget."""
+    text, _, hands = document()
+    assert text.fetch()
+    for _ in range(5):
+        hands.advance(480)
+        with text._guarded:
+            refresh = text._board()
+        assert text.ask(Need.MISSING) is refresh
+        assert refresh.run() is True
+    for _ in range(2):
+        assert text.fetch()
+    assert text.ask(Need.MISSING) == UnknownKey()
+
+
+def test_who_follows_waits_for_the_deadline_and_a_little() -> None:
+    """Longer than any fetch lasts, so that whoever waits learns its outcome."""
+    text, _, _ = document()
+    flight = text.ask()
+    assert isinstance(flight, Flight)
+    assert flight._patience == 5.5
+
+
 def test_a_flight_left_behind_does_not_hold_up_the_refresh() -> None:
     """A background refresh performs what nobody came to wait for."""
     text, transport, hands = document(OK, answered(b"two"))
@@ -449,9 +510,9 @@ def test_nobody_joins_a_flight_that_is_overdue() -> None:
     thread = threading.Thread(target=text.fetch)
     thread.start()
     assert begun.wait(10)
-    hands.advance(5.4)
+    hands.advance(5.5)
     assert isinstance(text.ask(), Flight)
-    hands.advance(0.2)
+    hands.advance(0.1)
     assert text.ask() == Unavailable(1.0)
     released.set()
     thread.join(10)
@@ -466,7 +527,10 @@ def test_a_lost_flight_is_given_up_and_its_late_result_discarded() -> None:
     thread = threading.Thread(target=lambda: outcomes.append(text.fetch()))
     thread.start()
     assert begun.wait(10)
-    hands.advance(30.1)
+    hands.advance(30.0)
+    assert text.ask() == Unavailable(1.0)
+    assert text.health().error is None
+    hands.advance(0.1)
     assert isinstance(text.ask(), Unavailable)
     assert text.health().error == "lost"
     transport.before = lambda: None

@@ -135,6 +135,7 @@ def test_a_spent_budget_is_undecided_after_a_failure() -> None:
         decision = made.decide(at(11), need)
         assert isinstance(decision, Unavailable)
         assert decision.retry_after == pytest.approx(20.0)
+        assert made.decide(at(30.5), need) == Unavailable(1.0), "never less than a second"
 
 
 def test_a_copy_never_confirmed_cannot_deny() -> None:
@@ -158,11 +159,13 @@ def test_the_budget_never_exceeds_its_burst() -> None:
 
 
 def test_a_cooldown_of_zero_never_runs_out() -> None:
-    """Whoever sets it to 0 wants every unknown key looked for."""
-    made = loaded(cooldown=0.0)
+    """Whoever sets it to 0 wants every unknown key looked for; a second is not 0."""
+    made, short = loaded(cooldown=0.0), loaded(cooldown=1.0)
     for _ in range(10):
         made.on_attempt(at(1))
+        short.on_attempt(at(1))
     assert made.decide(at(1), MISSING) == Join()
+    assert short.decide(at(1), MISSING) == UnknownKey()
 
 
 def test_a_floor_starts_due() -> None:
