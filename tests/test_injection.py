@@ -118,6 +118,7 @@ def forget(served: Asgi | Wsgi) -> None:
     gate = served.guarded.gate
     # Old names stay bound in the gate's own methods otherwise.
     gate._grants = GrantCache(1024)
+    gate._known = gate._grants.get
     gate._judge._terms = TermsTable()
     gate._judge._headers.clear()
     if gate.installation is not None:

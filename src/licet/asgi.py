@@ -8,9 +8,9 @@ Entitlements are at `scope["state"]["entitlements"]`, which Starlette calls
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from functools import lru_cache
+from sys import exception
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -133,7 +133,8 @@ class LicenseMiddleware:
         self._fields = {name.encode(): name for name in sources.headers}
         if sources.cookies:
             self._fields[b"cookie"] = "cookie"
-        self._queries = bool(sources.queries)
+        # Whether a license may be anywhere but in a field.
+        self._elsewhere = self.gate.installation is not None or bool(sources.queries)
         self._exempts = bool(self.gate.exempt_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +167,7 @@ class LicenseMiddleware:
             if started is None:
                 kind = message["type"]
                 if kind in STARTS:
-                    error = sys.exception()
+                    error = exception()
                     if isinstance(error, LicenseError) and message.get("status") == 500:
                         # Mounted applications have an error page of their own; a refusal is no
                         # error.
@@ -200,11 +201,12 @@ class LicenseMiddleware:
         gate = self.gate
         if self._exempts and route_path(scope) in gate.exempt_paths:
             return gate.peek(AsgiFacts(scope))
-        if gate.installation is not None:
-            held = gate.installation.recall()
-            return None if held is None else gate.admit(*held, "", AsgiFacts, scope)
-        if self._queries and scope.get("query_string"):
-            return None
+        if self._elsewhere:
+            if gate.installation is not None:
+                held = gate.installation.recall()
+                return None if held is None else gate.admit(*held, "", AsgiFacts, scope)
+            if scope.get("query_string"):
+                return None
         fields = self._fields
         field = credential = b""
         for name, value in scope["headers"]:

@@ -22,8 +22,17 @@ from licet.core.terms import read_terms
 from licet.core.token import base64url
 from licet.core.token.claims import Claims
 from licet.issuer import Issuer
+from licet.possession import ProofKey
 
-__all__ = ["AUDIENCE", "ISSUER", "entitled", "license_issuer", "license_settings", "make_license"]
+__all__ = [
+    "AUDIENCE",
+    "ISSUER",
+    "ProofKey",
+    "entitled",
+    "license_issuer",
+    "license_settings",
+    "make_license",
+]
 
 ISSUER = "https://licenses.test"
 AUDIENCE = "licet-test"
@@ -62,7 +71,7 @@ def make_license(
         expires_in: seconds from now; a negative number makes one that has ended.
         issuer: who signs; that of `license_issuer` where not given.
         **arguments: as `Issuer.issue` takes them; by default for `AUDIENCE`, with the license
-            id `lic_test`.
+            id `lic_test`. `cnf={"jkt": key.jkt}` binds it to a `ProofKey`.
 
     Raises:
         ValueError: no gate would accept it. To sign that too there is `Issuer.sign`.
@@ -179,4 +188,4 @@ class _Entitled(AbstractContextManager[Entitlements]):
         return cast("F", wrapper)
 
     def _bind(self) -> AbstractContextManager[Entitlements]:
-        return bind(Entitlements(self._grant, SYSTEM_CLOCK.wall, self._credential))
+        return bind(Entitlements(self._grant, self._credential))

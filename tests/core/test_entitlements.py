@@ -52,9 +52,11 @@ def view(
         keys=None,
         thumbprint="",
         generation=0,
+        wall=lambda: hands.wall,
+        ended=error,
     )
     token = ISSUER.sign(payload).encode()
-    return Entitlements(grant, lambda: hands.wall, token, source, error)
+    return Entitlements(grant, token, source)
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ def test_the_error_kept_has_no_trace() -> None:
     """A view that outlives its request does not hold the frames in which the credential was."""
     with pytest.raises(LicenseExpired) as caught:
         raise LicenseExpired
-    kept = Entitlements.unlicensed(caught.value)._error
+    kept = Entitlements.unlicensed(caught.value)._grant.ended
     assert kept is not None
     assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
 

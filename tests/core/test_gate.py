@@ -533,7 +533,7 @@ def test_what_cannot_be_a_license_asks_nobody(hands: Hands) -> None:
     [RuntimeError("x"), RecursionError(), MemoryError(), ConfigError("a", "b", "c")],
     ids=repr,
 )
-@pytest.mark.parametrize("step", ["recall", "judge", "_digest"])
+@pytest.mark.parametrize("step", ["recall", "judge", "_granted"])
 def test_what_goes_wrong_inside_is_undecided(
     gate: Gate, caplog: pytest.LogCaptureFixture, error: Exception, step: str
 ) -> None:

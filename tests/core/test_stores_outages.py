@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import sqlite3
@@ -28,7 +29,7 @@ from tests.core.redis_server import BINARY, RedisServer
 
 pytest.importorskip("redis", reason="needs redis-py")
 
-from licet.core.stores.redis import TIMEOUT, RedisStore
+from licet.core.stores.redis import TIMEOUT, RedisStore, _Opened, _opened
 
 CALLS = key("calls")
 CANARY = "cAnAry-pass"
@@ -334,9 +335,17 @@ class TestRealServer:
             store = RedisStore(server.url)
             for _ in range(20):
                 anyio.run(store.increment(CALLS, 1, None, 60).arun)
-            assert not store._clients or all(loop.is_closed() for loop in store._clients)
-            assert len(store._clients) <= 1
+            assert not any(loop.is_closed() for loop, _ in _opened)
             assert server.say("INFO", "clients").count(b"connected_clients:1\r\n") == 1
+
+    def test_forgets_loops_that_ended_without_a_word(self) -> None:
+        """A loop that was closed in the middle keeps no client for ever."""
+        with RedisServer() as server:
+            store, ended = RedisStore(server.url), asyncio.new_event_loop()
+            _opened[ended, server.url] = _Opened(ended, server.url)
+            ended.close()
+            assert anyio.run(store.get(CALLS).arun) is None
+            assert not _opened
 
 
 class TestFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -24,28 +24,22 @@ class Entitlements:
     """A read-only view over one license, made for one request.
 
     Args:
-        grant: the verified license.
-        wall: returns the time, seconds since the epoch; the view follows the clock.
+        grant: the verified license; the view follows its clock.
         credential: the license token of this request, until `release`.
         source: where that token came from, for the caches between.
-        error: what `require` raises where it does not hold, instead of `LicenseExpired`.
     """
 
-    __slots__ = ("_claims", "_credential", "_error", "_grant", "_source", "_wall")
+    __slots__ = ("_claims", "_credential", "_grant", "_source")
 
     def __init__(
         self,
         grant: Grant,
-        wall: Callable[[], float],
         credential: bytes | None = None,
         source: str = "",
-        error: LicenseError | None = None,
     ) -> None:
         self._grant = grant
-        self._wall = wall
         self._credential = credential
         self._source = source
-        self._error = error
         self._claims: Mapping[str, object] | None = None
 
     @classmethod
@@ -57,7 +51,7 @@ class Entitlements:
         """
         # A new one of the same kind: one exception raised in two threads mixes their traces,
         # and the frames of this one's trace hold the credential.
-        return cls(_NOTHING, _never, error=LicenseRequired() if error is None else error.again())
+        return cls(_nothing(LicenseRequired() if error is None else error.again()))
 
     @property
     def license_id(self) -> str:
@@ -97,17 +91,17 @@ class Entitlements:
     @property
     def status(self) -> Status:
         """Where the license stands now."""
-        return Status.ACTIVE if self._wall() < self._grant.ends_at else Status.UNLICENSED
+        return Status.ACTIVE if self._grant.wall() < self._grant.ends_at else Status.UNLICENSED
 
     @property
     def issued_at(self) -> datetime | None:
         """When the license was issued, UTC."""
-        return _utc(self._grant.issued_at) if self._grant is not _NOTHING else None
+        return _utc(self._grant.issued_at) if self.license_id else None
 
     @property
     def expires_at(self) -> datetime | None:
         """When the license ends, UTC."""
-        return _utc(self._grant.expires_at) if self._grant is not _NOTHING else None
+        return _utc(self._grant.expires_at) if self.license_id else None
 
     @property
     def grace_until(self) -> datetime | None:
@@ -132,7 +126,7 @@ class Entitlements:
             RuntimeError: first used after the request ended.
         """
         if self._claims is None:
-            if self._grant is _NOTHING:
+            if not self.license_id:
                 return _EMPTY
             credential = self._credential
             if credential is None:
@@ -149,7 +143,7 @@ class Entitlements:
 
     def allows(self, feature: str) -> bool:
         """Whether the license holds now and names `feature`."""
-        return feature in self._grant.terms.features and self._wall() < self._grant.ends_at
+        return feature in self._grant.terms.features and self._grant.wall() < self._grant.ends_at
 
     def holds(self, kind: Kind, names: frozenset[str], any_of: bool = False) -> bool:
         """Whether the license holds now and has all `names` of one kind, or one with `any_of`."""
@@ -157,7 +151,7 @@ class Entitlements:
         has: frozenset[str] = getattr(grant.terms, kind)
         if names.isdisjoint(has) if any_of else not names <= has:
             return False
-        return self._wall() < grant.ends_at
+        return grant.wall() < grant.ends_at
 
     def limit(self, name: str) -> int:
         """Return the limit called `name`, 0 where the license does not name it."""
@@ -180,8 +174,9 @@ class Entitlements:
         Raises:
             LicenseError: what made it not hold.
         """
-        if self._wall() >= self._grant.ends_at:
-            raise LicenseExpired("expired") if self._error is None else self._error.again()
+        if self._grant.wall() >= self._grant.ends_at:
+            ended = self._grant.ended
+            raise LicenseExpired("expired") if ended is None else ended.again()
 
     def release(self) -> None:
         """Let go of the credential: the request is over."""
@@ -214,14 +209,19 @@ def _never() -> float:
 
 
 _EMPTY: Mapping[str, object] = MappingProxyType({})
-#: The grant of no license: its end lies before every moment.
-_NOTHING = Grant(
-    Claims("", "", None, 0.0, 0.0, 0.0, _EMPTY),
-    Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
-    leeway=0.0,
-    since=0.0,
-    until=0.0,
-    keys=None,
-    thumbprint="",
-    generation=0,
-)
+
+
+def _nothing(error: LicenseError) -> Grant:
+    """Return the grant of no license: its end lies before every moment."""
+    return Grant(
+        Claims("", "", None, 0.0, 0.0, 0.0, _EMPTY),
+        Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
+        leeway=0.0,
+        since=0.0,
+        until=0.0,
+        keys=None,
+        thumbprint="",
+        generation=0,
+        wall=_never,
+        ended=error,
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from hashlib import sha256
 from typing import Any, NoReturn
 
@@ -70,19 +69,16 @@ class Gate:
         self._observer = Observer(settings, clock)
         self._possession = assembly.possession(settings, clock, self._observer.proxies)
         self._grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
+        self._known = self._grants.get
         self._max_size = settings.max_token_size
         self._https_only = settings.require_https
         self._wall = clock.wall
         self._monotonic = clock.monotonic
-        #: What a view raises once its license has ended, where that is not `LicenseExpired`.
-        self._ended = (
-            None if settings.license is None else InstallationUnlicensed.because("expired")
-        )
         self.installation = (
             Installation(
                 LicenseSource(settings.license, clock),
                 recall=self.recall,
-                judge=self.judge,
+                judge=self._granted,
                 clock=clock,
                 refused=self._denied,
             )
@@ -101,7 +97,7 @@ class Gate:
         """
         if len(credential) > self._max_size:
             return None
-        grant = self._grants.get(digest or sha256(credential).digest())
+        grant = self._known(digest or sha256(credential).digest())
         if grant is None or not grant.since <= self._wall() < grant.until:
             return None
         keys = grant.keys
@@ -152,7 +148,7 @@ class Gate:
                 self._check(conditions, facts(request))
             except Exception as error:
                 self.refuse(error)
-        return Entitlements(grant, self._wall, credential, source, self._ended)
+        return Entitlements(grant, credential, source)
 
     def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
         """Judge a request.
@@ -192,21 +188,16 @@ class Gate:
             where: the circumstances, as far as they are known.
         """
         try:
-            wall = self._wall
             if at is None:
-                digest = self._digest(credential)
-                grant = self.recall(credential, digest)
-                if grant is None:
-                    grant = yield from self.judge(credential, digest)
+                grant = yield from self._granted(credential)
             else:
-                grant = yield from self.judge(credential, at=at)
-                wall = partial(float, at)
+                grant = yield from self._judge.verify(credential, at)
             conditions = grant.terms.conditions
             if conditions is not None:
-                conditions.check(self._observer.told(where, wall()))
+                conditions.check(self._observer.told(where, grant.wall()))
                 if conditions.binding is not None:
                     raise PossessionRequired("outside_a_request")
-            return Entitlements(grant, wall, credential, error=self._ended)
+            return Entitlements(grant, credential)
         except Exception as error:
             self.refuse(error)
 
@@ -233,19 +224,18 @@ class Gate:
                 # Nobody presents this license, so nobody can prove to be its holder.
                 raise InstallationUnlicensed.because("invalid", "bound")
             self._check(conditions, facts)
-            return Entitlements(grant, self._wall, kept, error=self._ended)
+            return Entitlements(grant, kept)
         credential = find_credential(facts, self.sources)
         if credential is None:
             return self._absent(LicenseRequired())
         self._demand_https(facts, credential.source)
-        value, digest = credential.value, self._digest(credential.value)
-        grant = self.recall(value, digest) or (yield from self.judge(value, digest))
+        grant = yield from self._granted(credential.value)
         conditions = grant.terms.conditions
         self._check(conditions, facts)
         binding = None if conditions is None else conditions.binding
         if binding is not None or credential.scheme == "dpop":
             yield from self._possession.prove(binding, facts, credential)
-        return Entitlements(grant, self._wall, value, credential.source, self._ended)
+        return Entitlements(grant, credential.value, credential.source)
 
     def _demand_https(self, facts: RequestFacts, source: str) -> None:
         # An installation's license has no source: no request carries it.
@@ -262,25 +252,21 @@ class Gate:
             raise error
         return Entitlements.unlicensed(error)
 
-    def _digest(self, credential: bytes) -> bytes | None:
-        """Return the key under which `credential` is remembered, None where it is too long."""
-        return sha256(credential).digest() if len(credential) <= self._max_size else None
+    def _granted(self, credential: bytes) -> Flow[Grant]:
+        # Of what is too long not even the digest is taken.
+        digest = sha256(credential).digest() if len(credential) <= self._max_size else None
+        return self.recall(credential, digest) or (yield from self.judge(credential, digest))
 
-    def judge(
-        self, credential: bytes, digest: bytes | None = None, *, at: float | None = None
-    ) -> Flow[Grant]:
+    def judge(self, credential: bytes, digest: bytes | None = None) -> Flow[Grant]:
         """Verify `credential` in full and remember what came of it, if it holds.
 
         Args:
             credential: what was presented.
             digest: its SHA-256, where that is known already.
-            at: wall time to judge by in place of the clock; then nothing is remembered.
 
         Raises:
             LicenseError: it does not hold, or that cannot be told.
         """
-        if at is not None:
-            return (yield from self._judge.verify(credential, at))
         self._grants.misses += 1
         grant = yield from self._judge.verify(credential)
         self._grants.put(digest or sha256(credential).digest(), grant)

@@ -7,8 +7,11 @@ the credential, so that no bearer secret stays in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from licet.core.clock import SYSTEM_CLOCK
+from licet.core.errors import LicenseError
 from licet.core.forks import Locked
 from licet.core.terms import Terms
 from licet.core.token.claims import Claims
@@ -34,10 +37,13 @@ class Grant:
         thumbprint: of that key (RFC 7638).
         generation: of the key set in which that key was last seen.
         verified_by: who vouched.
+        wall: the clock that its end is judged by.
+        ended: what is raised once it has ended, where that is not `LicenseExpired`.
     """
 
     __slots__ = (
         "customer",
+        "ended",
         "ends_at",
         "expires_at",
         "generation",
@@ -50,6 +56,7 @@ class Grant:
         "thumbprint",
         "until",
         "verified_by",
+        "wall",
     )
 
     def __init__(
@@ -64,6 +71,8 @@ class Grant:
         thumbprint: str,
         generation: int,
         verified_by: Literal["local", "online"] = "local",
+        wall: Callable[[], float] = SYSTEM_CLOCK.wall,
+        ended: LicenseError | None = None,
     ) -> None:
         self.terms = terms
         self.issuer = claims.issuer
@@ -78,6 +87,8 @@ class Grant:
         self.thumbprint = thumbprint
         self.generation = generation
         self.verified_by: Literal["local", "online"] = verified_by
+        self.wall = wall
+        self.ended = ended
 
 
 class GrantStats(NamedTuple):

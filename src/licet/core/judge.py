@@ -6,10 +6,11 @@ Until the signature under one of the issuer's keys holds, it can only be refused
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from licet.core import assembly
 from licet.core.clock import Clock
-from licet.core.errors import LicenseInvalid
+from licet.core.errors import InstallationUnlicensed, LicenseInvalid
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.keys.keystore import KeyStore
@@ -38,6 +39,8 @@ class Judge:
         self._max_age = settings.grant_max_age
         self._leeway = settings.leeway
         self._wall = clock.wall
+        installed = settings.license is not None
+        self._ended = InstallationUnlicensed.because("expired") if installed else None
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Return what the license token `credential` grants.
@@ -72,4 +75,6 @@ class Judge:
             keys=keys,
             thumbprint=key.thumbprint,
             generation=snapshot.generation,
+            wall=self._wall if at is None else partial(float, at),
+            ended=self._ended,
         )

@@ -97,7 +97,7 @@ class Installation:
     Args:
         source: where the credential stands.
         recall: a remembered grant by credential.
-        judge: the full verification of a credential.
+        judge: a remembered grant, or the full verification of a credential.
         clock: for trying a failed replacement at most once a second.
         refused: told of every replacement that does not hold.
     """
@@ -143,7 +143,7 @@ class Installation:
             failure = self._failure
             if kept is None or failure is None or now >= self._retry_at:
                 try:
-                    grant = yield from self._judged(presented)
+                    grant = yield from self._judge(presented)
                 except LicenseError as error:
                     # Kept without its trace, whose frames hold the credential.
                     failure = self._failure = error.again()
@@ -155,7 +155,7 @@ class Installation:
                     return grant, presented
         if kept is not None:
             try:
-                return (yield from self._judged(kept)), kept
+                return (yield from self._judge(kept)), kept
             except LicenseError as error:
                 # Undecided is not a no, whatever became of the replacement.
                 if failure is None or isinstance(error, LicenseUnavailable):
@@ -168,9 +168,6 @@ class Installation:
         """Return the answer for an installation without any license."""
         trouble = self._source.trouble
         return InstallationUnlicensed.because("missing", trouble and f"missing:{trouble}")
-
-    def _judged(self, credential: bytes) -> Flow[Grant]:
-        return self._recall(credential) or (yield from self._judge(credential))
 
 
 def unlicensed(error: LicenseError) -> LicenseError:

@@ -74,7 +74,6 @@ class RedisStore(Store):
                 "store", "is no address that redis-py can read", "write redis://host:port/number"
             ) from None
         self._client = redis.Redis(connection_pool=self._pool)
-        self._clients: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
     def _increment(self, key: Key, amount: int, limit: int, window: float) -> Effect[Count]:
         return self._script(
@@ -159,11 +158,11 @@ class RedisStore(Store):
         raise StoreUnavailable("timeout")
 
     async def _client_of(self, loop: asyncio.AbstractEventLoop) -> redis.asyncio.Redis:
-        opened = self._clients.get(loop)
+        opened = _opened.get((loop, self._url))
         if opened is None:
-            for ended in [each for each in list(self._clients) if each.is_closed()]:
-                del self._clients[ended]
-            opened = self._clients[loop] = _Opened(self._url)
+            for ended in [each for each in list(_opened) if each[0].is_closed()]:
+                del _opened[ended]
+            opened = _opened[loop, self._url] = _Opened(loop, self._url)
             await opened.begin()
         return opened.client
 
@@ -174,22 +173,27 @@ class _Opened:
     A loop that ends closes the asynchronous generators that were begun in it, whoever runs it.
     """
 
-    def __init__(self, url: str) -> None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
+    def __init__(self, loop: asyncio.AbstractEventLoop, url: str) -> None:
+        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
             url, retry=Retry(NoBackoff(), 0), **_options(url)
         )
-        self.client = redis.asyncio.Redis(connection_pool=pool)
-        self._lifetime = _lifetime(pool)
+        self.client = redis.asyncio.Redis(connection_pool=self._pool)
+        self._place = loop, url
+        self._lifetime = self._live()
 
     async def begin(self) -> None:
         await anext(self._lifetime)
 
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            _opened.pop(self._place, None)
+            await self._pool.disconnect()
 
-async def _lifetime(pool: redis.asyncio.BlockingConnectionPool) -> AsyncGenerator[None]:
-    try:
-        yield
-    finally:
-        await pool.disconnect()
+
+#: Not held by the stores: a client that its store no longer needs still has to end with its loop.
+_opened: dict[tuple[asyncio.AbstractEventLoop, str], _Opened] = {}
 
 
 def _options(url: str) -> dict[str, Any]:
