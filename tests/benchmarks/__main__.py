@@ -31,6 +31,7 @@ GROUPS = {
     "flask": (5,),
     "django": (6, 17),
     "fastapi": (7,),
+    "conditions": (20,),
     "network": (8,),
     "memory": (9, 12, 13, 14),
     "server": (18,),

@@ -23,6 +23,7 @@ class Presented:
     host: str | None = None
     is_judged: bool = False
     lists_hosts: bool = True
+    absolute_target: str | None = None
 
     def fields(self, name: str) -> Sequence[str]:
         return self.lines.get(name, ())

@@ -203,6 +203,7 @@ def test_an_identifier_is_short_printable_text(name: str, value: object) -> None
 def test_identifiers_may_be_of_any_script() -> None:
     """E15: 256 printable characters pass, `sub` may not be missing and `jti` may."""
     assert judged(sub="ü" * 256, jti="x" * 256).license_id == "ü" * 256
+    assert judged(sub="x").license_id == "x"
     assert reason(sub=GONE) == "bad_claim:sub"
 
 

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from licet.asgi import AsgiFacts
+from licet.core.environ import EnvironFacts
 from licet.core.errors import BadHost
+from licet.core.facts import RequestFacts
 from licet.core.hosts import MAX_NAME, read_address, read_authority, read_origin, request_host
 from tests import vectors
 
@@ -22,15 +25,15 @@ class Facts:
     """A request for a host, as a server hands it on."""
 
     method, path, query_string, is_handshake, scheme, peer = "GET", "/", "", False, "https", None
+    is_judged = lists_hosts = False
 
     def __init__(
         self,
         *hosts: str,
         vouched: str | BadHost | None = None,
-        path: str = "/",
-        **variables: str,
+        target: str | None = None,
     ) -> None:
-        self.hosts, self.vouched, self.path, self.variables = hosts, vouched, path, variables
+        self.hosts, self.vouched, self.absolute_target = hosts, vouched, target
 
     def fields(self, name: str) -> Sequence[str]:
         return self.hosts if name == "host" else ()
@@ -44,7 +47,7 @@ class Facts:
         return self.vouched
 
     def server_variable(self, name: str) -> object:
-        return self.variables.get(name)
+        return None
 
 
 def refused(text: str) -> str:
@@ -354,7 +357,7 @@ def test_who_decides_on_the_host() -> None:
     ("facts", "forwarded", "reason"),
     [
         (Facts(), None, "missing_host"),
-        (Facts(SERVER_NAME="licensed.com"), None, "missing_host"),
+        (EnvironFacts({"SERVER_NAME": "licensed.com"}), None, "missing_host"),
         (Facts(""), None, "empty_host"),
         (Facts("licensed.com", "licensed.com"), None, "ambiguous_host"),
         (Facts("licensed.com,licensed.com"), None, "ambiguous_host"),
@@ -369,7 +372,7 @@ def test_who_decides_on_the_host() -> None:
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_no_host_two_hosts_and_bad_hosts_are_refused(
-    facts: Facts, forwarded: str | None, reason: str
+    facts: RequestFacts, forwarded: str | None, reason: str
 ) -> None:
     """Nothing else is asked in their place, the name of the server least of all."""
     with pytest.raises(BadHost) as caught:
@@ -378,26 +381,15 @@ def test_no_host_two_hosts_and_bad_hosts_are_refused(
 
 
 @pytest.mark.row("L01")
-@pytest.mark.parametrize(
-    "target",
-    [
-        {"path": "http://{}/x"},
-        {"path": "http%3A//{}/x"},
-        {"RAW_URI": "http://{}/x"},
-        {"RAW_URI": "http://{}"},
-        {"REQUEST_URI": "HTTPS://{}?x"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("target", ["http://{}/x", "http://{}", "HTTPS://{}?x"])
 @pytest.mark.parametrize("vouched", [None, "licensed.com"])
-def test_a_target_that_names_another_host_is_refused(
-    target: dict[str, str], vouched: str | None
-) -> None:
-    """In whichever of the forms servers hand it on; one that names the same host is not."""
+def test_a_target_that_names_another_host_is_refused(target: str, vouched: str | None) -> None:
+    """In whichever form it comes; one that names the same host is not."""
 
     def host(named: str) -> str:
-        asked = {name: value.format(named) for name, value in target.items()}
-        return request_host(Facts("licensed.com", vouched=vouched, **asked), None)
+        return request_host(
+            Facts("licensed.com", vouched=vouched, target=target.format(named)), None
+        )
 
     assert host("licensed.com") == host("LICENSED.com.") == "licensed.com"
     for other in ("evil.com", "user@licensed.com", "", "licensed.com.evil.com"):
@@ -405,10 +397,30 @@ def test_a_target_that_names_another_host_is_refused(
             host(other)
 
 
-@pytest.mark.parametrize("path", ["*", "/http://evil.com/", "", "x"])
-def test_other_targets_name_no_host(path: str) -> None:
-    """The asterisk of OPTIONS, and paths."""
-    assert request_host(Facts("licensed.com", path=path), None) == "licensed.com"
+@pytest.mark.parametrize("target", ["*", "", "x"])
+def test_other_targets_name_no_host(target: str) -> None:
+    """The asterisk of OPTIONS, and what is no URL."""
+    assert request_host(Facts("licensed.com", target=target), None) == "licensed.com"
+
+
+@pytest.mark.row("L01")
+@pytest.mark.parametrize(
+    ("facts", "target"),
+    [
+        (AsgiFacts({"path": "/x", "raw_path": b"/x"}), None),
+        (AsgiFacts({"path": ""}), None),
+        (AsgiFacts({"path": "http://evil.com/x"}), "http://evil.com/x"),
+        (EnvironFacts({"PATH_INFO": "/x"}), None),
+        (EnvironFacts({"RAW_URI": "/http://evil.com/"}), None),
+        (EnvironFacts({"RAW_URI": "http://evil.com/x"}), "http://evil.com/x"),
+        (EnvironFacts({"REQUEST_URI": "http://evil.com/x"}), "http://evil.com/x"),
+    ],
+)
+def test_servers_hand_a_whole_url_on_in_their_own_ways(
+    facts: RequestFacts, target: str | None
+) -> None:
+    """As the path (ASGI), or in a variable (WSGI); what begins with a slash is a path."""
+    assert facts.absolute_target == target
 
 
 # -- public vectors --------------------------------------------------------------------------------

@@ -374,6 +374,22 @@ def test_g21_two_keys_of_one_kid_are_both_refused() -> None:
 
 
 @pytest.mark.row("G21")
+def test_g21_two_rsa_keys_of_one_kid_are_both_refused() -> None:
+    """A key of one header name as one of two."""
+    found = read(rsa_jwk(), rsa_jwk(_coprime(2048)), ed25519("good"))
+    assert {kid for kid, _ in found.keys} == {"good"}
+    assert found.rejected == (Rejected("r", "duplicate_kid"),)
+
+
+@pytest.mark.parametrize("jwk", [rsa_jwk(), ec_jwk(alg="ES256"), ec_jwk(), ed25519("k" * 256)])
+def test_what_was_looked_at_is_kept(jwk: dict[str, Any]) -> None:
+    """Its public members, its name of up to 256 characters, and its `alg` if it had one."""
+    [*keys] = read({**jwk, "x5t": "x", "use": "sig"}).keys.values()
+    assert keys
+    assert all(key.jwk == jwk for key in keys)
+
+
+@pytest.mark.row("G21")
 def test_g21_the_same_key_twice_is_one() -> None:
     """A repetition is harmless, and one key may serve two algorithms that it names."""
     assert len(read(ed25519("o"), ed25519("o", use="sig")).keys) == 2

@@ -373,6 +373,19 @@ def test_what_is_remembered_as_withdrawn_is_bounded(
     assert json.loads(path.read_bytes())["withdrawn"] == expected
 
 
+def test_a_key_withdrawn_again_is_the_last_that_was(vendor: Vendor, path: Path) -> None:
+    """What went is remembered in its order, also where somebody took the file away meanwhile."""
+    run = Run(vendor, path, cooldown=0.001)
+    run.find("a")
+    for kids in (("b", "c"), ("c", "d"), ("a", "c", "d", "e"), ("c", "d", "e", "f")):
+        vendor.kids = kids
+        run.hands.advance(1)
+        run.find(kids[-1])
+        written = json.loads(path.read_bytes())["withdrawn"]
+        path.unlink()
+    assert written == [read_one("b"), read_one("a")]
+
+
 def keys_of(kids: Iterable[str]) -> list[VerifyKey]:
     """Return the keys that go by these names."""
     return list(read_jwks({"keys": [ed25519(kid) for kid in kids]}, ("EdDSA",)).keys.values())

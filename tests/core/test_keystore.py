@@ -247,9 +247,11 @@ def test_an_unavailable_key_says_why_in_a_word() -> None:
     """The reason names the failure and nothing of the address."""
     setup = Setup("a")
     setup.issuer.up = False
-    with pytest.raises(KeysUnavailable) as caught:
-        setup.find("a")
-    assert caught.value.reason == "keys_unavailable:connect"
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable) as caught:
+            setup.find("a")
+        assert caught.value.reason == "keys_unavailable:connect"
+    assert setup.issuer.asked == 1, "the second was told in the back-off"
 
 
 @pytest.mark.row("H09")

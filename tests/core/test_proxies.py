@@ -27,7 +27,7 @@ class Facts:
     """A request from this peer, with these header fields: a text, or one for each line."""
 
     method, path, query_string, is_handshake = "GET", "/", "", False
-    is_judged = lists_hosts = False
+    is_judged, lists_hosts, absolute_target = False, False, None
 
     def __init__(
         self, peer: str | None = None, *, scheme: str = "http", **fields: str | list[str]

@@ -102,9 +102,11 @@ def function_of(mutant: str) -> str:
 
 
 def changed_line(directory: Path, mutant: str) -> str:
-    """Return the line that makes the mutant one."""
+    """Return the line that makes the mutant one; behind a minus what is gone, if nothing came."""
     diff = mutmut(directory, "show", mutant).splitlines()
-    return " ".join(line[1:].strip() for line in diff if re.match(r"\+(?!\+\+)", line))
+    came = " ".join(line[1:].strip() for line in diff if re.match(r"\+(?!\+\+)", line))
+    gone = " ".join(line[1:].strip() for line in diff if re.match(r"-(?!--)", line))
+    return came or f"-{gone}"
 
 
 def main() -> int:

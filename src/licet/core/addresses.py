@@ -79,17 +79,18 @@ class AddressRanges:
         ValueError: one is `/0`, or they add up to it: no restriction at all.
     """
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_v4", "_v6")
 
     def __init__(self, networks: Iterable[Network]) -> None:
         networks = tuple(networks)
         v4 = collapse_addresses(one for one in networks if isinstance(one, IPv4Network))
         v6 = collapse_addresses(one for one in networks if isinstance(one, IPv6Network))
-        self._bounds = {4: _bounds(v4), 6: _bounds(v6)}
+        self._v4, self._v6 = _bounds(v4), _bounds(v6)
 
     def __contains__(self, address: Address) -> bool:
+        bounds = self._v4 if isinstance(address, IPv4Address) else self._v6
         # Behind an odd number of bounds, the last one passed is a beginning.
-        return bisect_right(self._bounds[address.version], int(address)) % 2 == 1
+        return bisect_right(bounds, int(address)) % 2 == 1
 
 
 def _bounds(networks: Iterable[Network]) -> list[int]:

@@ -106,7 +106,9 @@ class _Observed:
         return self._facts.fields(name)
 
     def host(self) -> str:
-        return request_host(self._facts, self._observer.proxies.forwarded_host(self._facts))
+        facts = self._facts
+        proxies = self._observer.proxies
+        return request_host(facts, proxies.forwarded_host(facts) if proxies.listens else None)
 
     def origin(self) -> str | None:
         return read_origin(self._facts.fields("origin"))

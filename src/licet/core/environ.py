@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from licet.core.facts import RequestFacts
 from licet.core.gate import Gate
 
 
+@lru_cache(maxsize=64)
 def environ_key(name: str) -> str:
     """Return the variable that holds the header field `name`."""
     return "HTTP_" + name.upper().replace("-", "_")
@@ -44,6 +46,12 @@ class EnvironFacts:
             return str(target).partition("?")[0]
         decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         return quote(decoded.encode("latin-1", "replace"))
+
+    @property
+    def absolute_target(self) -> str | None:
+        """A target as it came, where the server keeps it."""
+        target = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI")
+        return str(target) if target and target[0] != "/" else None
 
     @property
     def query_string(self) -> str:

@@ -26,6 +26,11 @@ class RequestFacts(Protocol):
         ...
 
     @property
+    def absolute_target(self) -> str | None:
+        """The request target, where it is a whole URL (RFC 9112, section 3.2.2), else None."""
+        ...
+
+    @property
     def query_string(self) -> str:
         """What stands behind `?`, undecoded."""
         ...

@@ -20,7 +20,6 @@ from licet.core.constraints.registry import Conditions
 from licet.core.entitlements import Entitlements
 from licet.core.errors import (
     HttpsRequired,
-    InstallationUnlicensed,
     LicenseError,
     LicenseRequired,
     LicenseUnavailable,
@@ -143,9 +142,12 @@ class Gate:
         if conditions is not None or self._https_only:
             if conditions is not None and conditions.binding is not None:
                 return None
+            made = facts(request)
             try:
-                self._demand_https(facts(request), source)
-                self._check(conditions, facts(request))
+                if self._https_only:
+                    self._demand_https(made, source)
+                if conditions is not None:
+                    conditions.check(self._observer.of(made, self._wall()))
             except Exception as error:
                 self.refuse(error)
         return Entitlements(grant, credential, source)
@@ -219,11 +221,7 @@ class Gate:
             if held is None:
                 return self._absent(self.installation.missing())
             grant, kept = held
-            conditions = grant.terms.conditions
-            if conditions is not None and conditions.binding is not None:
-                # Nobody presents this license, so nobody can prove to be its holder.
-                raise InstallationUnlicensed.because("invalid", "bound")
-            self._check(conditions, facts)
+            self._check(grant.terms.conditions, facts)
             return Entitlements(grant, kept)
         credential = find_credential(facts, self.sources)
         if credential is None:

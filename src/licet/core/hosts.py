@@ -28,8 +28,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 # What a browser would read as the last number of an IPv4 address (URL Standard, section 3.5).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _ORIGIN = re.compile(r"https?://(.+)", re.ASCII | re.IGNORECASE)
-# A path that was decoded and encoded anew has lost its colon.
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?::|%3A)//([^/?#]*)", re.ASCII)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)", re.ASCII)
 _KEPT = 1024
 
 
@@ -154,33 +153,29 @@ def request_host(facts: RequestFacts, forwarded: str | None) -> str:
         BadHost: there is no host, there are two, or the one there is is malformed; or the
             framework does not serve it.
     """
-    vouched = facts.vouched_host()
-    if vouched is None and forwarded is not None:
-        return read_authority(forwarded)
-    host = read_authority(_host_field(facts) if vouched is None else vouched)
-    _check_target(facts, host)
+    text = facts.vouched_host()
+    if text is None:
+        if forwarded is not None:
+            return read_authority(forwarded)
+        lines = facts.fields("host")
+        if not lines:
+            raise BadHost("missing_host")
+        # Lines that a WSGI server joined with a comma are no host.
+        if len(lines) > 1 or "," in lines[0]:
+            raise BadHost("ambiguous_host")
+        text = lines[0]
+    host = read_authority(text)
+    target = facts.absolute_target
+    if target is not None:
+        _check_target(target, host)
     return host
 
 
-def _host_field(facts: RequestFacts) -> str:
-    lines = facts.fields("host")
-    if not lines:
-        raise BadHost("missing_host")
-    # Lines that a WSGI server joined with a comma are no host.
-    if len(lines) > 1 or "," in lines[0]:
-        raise BadHost("ambiguous_host")
-    return lines[0]
-
-
-def _check_target(facts: RequestFacts, host: str) -> None:
+def _check_target(target: str, host: str) -> None:
     """Refuse a request target that names another host (RFC 9112, section 3.2.2).
 
-    Servers should have seen to it. Those that hand the target on as it came give it as the path
-    (ASGI) or in a variable (WSGI).
+    Servers should have seen to it; some hand the target on as it came.
     """
-    target = facts.server_variable("RAW_URI") or facts.server_variable("REQUEST_URI") or facts.path
-    if not isinstance(target, str) or target[:1] in ("/", ""):
-        return
     found = _ABSOLUTE.match(target)
     if found and read_authority(found[1]) != host:
         raise BadHost("ambiguous_host")

@@ -51,7 +51,7 @@ class Proxies:
         self._unix = "unix" in trusted
         self._ranges = AddressRanges(filter(None, map(read_network, trusted)))
         #: Whether there is a peer whose forwarding fields are read at all.
-        self._listens = bool(trusted) and not self._server
+        self.listens = bool(trusted) and not self._server
         self._said = DIALECTS[form]
         self._not_said = DIALECTS["forwarded" if form == "x-forwarded" else "x-forwarded"]
         self._walk = lru_cache(maxsize=1024)(self._first_stranger)
@@ -105,7 +105,7 @@ class Proxies:
         """
         peer = facts.peer
         address = None if peer is None else read_address(peer)
-        if not self._listens or not self._is_proxy(peer, address):
+        if not self.listens or not self._is_proxy(peer, address):
             return address
         lines = facts.fields(self._said.field)
         if not lines:
@@ -121,13 +121,14 @@ class Proxies:
         appends wrote that one itself. Further proxies count only through what it passed on.
 
         Returns:
-            None where no trusted proxy says anything; then `Host` decides.
+            None where no trusted proxy says anything, or the framework judges by itself; then
+            what it says, or `Host`, decides.
 
         Raises:
             BadHost: the value cannot be read, or the fields of the dialect that is not configured
                 say something else.
         """
-        if not self._hears(facts):
+        if facts.is_judged or not self._hears(facts):
             return None
         host = self._said.said(facts, "host")
         if host is None:
@@ -181,7 +182,7 @@ class Proxies:
 
     def _hears(self, facts: RequestFacts) -> bool:
         """Whether the forwarding fields of this request are read."""
-        if not self._listens:
+        if not self.listens:
             return False
         peer = facts.peer
         return self._is_proxy(peer, None if peer is None else read_address(peer))

@@ -1,18 +1,21 @@
 """What an operator is told of a license at a terminal: by the frameworks' commands alike.
 
 The exit status of such a command: 0 the license holds, or the settings do and there is no
-installation license to judge; 1 the license does not hold; 2 that cannot be told.
+installation license to judge; 1 the license does not hold; 2 that cannot be told. Where a license
+holds for some requests only there is no request here to hold it against: it is said for which.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, NamedTuple
 
 from licet.core import flow
+from licet.core.constraints.registry import narrowing
 from licet.core.entitlements import Entitlements
-from licet.core.environ import EnvironFacts
-from licet.core.errors import LicenseError, LicenseUnavailable
+from licet.core.errors import LicenseUnavailable
+from licet.core.flow import Flow
 from licet.core.gate import Gate
 
 NOTHING_TO_JUDGE = "The settings hold. Each request brings its own license: give one to --token."
@@ -52,33 +55,35 @@ def judge(gate: Gate, token: str | None) -> Verdict:
         token: the license; `-` reads it from standard input, None takes the installation's.
     """
     try:
-        entitlements = _entitlements(gate, token)
-    except LicenseUnavailable as error:
-        return Verdict(None, 2, _refusal(error))
-    except LicenseError as error:
-        return Verdict(False, 1, _refusal(error))
+        entitlements = flow.run(_judged(gate, token))
+    except Exception as error:
+        refusal = gate.as_refusal(error)
+        # To the operator, at a terminal of this machine, the reason may be told.
+        members = {"code": refusal.code, "reason": refusal.reason, "detail": refusal.detail}
+        undecided = isinstance(refusal, LicenseUnavailable)
+        return Verdict(None, 2, members) if undecided else Verdict(False, 1, members)
     if entitlements is None:
         return Verdict(None, 0, {})
     holds = bool(entitlements)
     return Verdict(holds, 0 if holds else 1, _license(entitlements))
 
 
-def _entitlements(gate: Gate, token: str | None) -> Entitlements | None:
+def _judged(gate: Gate, token: str | None) -> Flow[Entitlements | None]:
     if token is not None:
         text = sys.stdin.read() if token == "-" else token  # noqa: S105 - the word for stdin
         # What is no ASCII is no license, and is refused as such by its characters.
-        return flow.run(gate.verify(text.strip().encode(errors="replace")))
+        credential = text.strip().encode(errors="replace")
+        return Entitlements((yield from gate.judge(credential)), credential)
     if gate.installation is None:
         return None
-    return flow.run(gate.decide(EnvironFacts({})))
-
-
-def _refusal(error: LicenseError) -> dict[str, Any]:
-    # To the operator, at a terminal of this machine, the reason may be told.
-    return {"code": error.code, "reason": error.reason, "detail": error.detail}
+    held = yield from gate.installation.held()
+    if held is None:
+        raise gate.installation.missing()
+    return Entitlements(*held)
 
 
 def _license(entitlements: Entitlements) -> dict[str, Any]:
+    claims = json.loads(json.dumps(entitlements.claims, default=dict))
     return {
         "license_id": entitlements.license_id,
         "customer": entitlements.customer,
@@ -89,12 +94,14 @@ def _license(entitlements: Entitlements) -> dict[str, Any]:
         "limits": dict(entitlements.limits),
         "scopes": sorted(entitlements.scopes),
         "roles": sorted(entitlements.roles),
+        "only_for": {name: claims[name] for name in sorted(narrowing(claims))},
     }
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {number}" for name, number in sorted(value.items())) or "-"
+        # As JSON, which also keeps what is in a claim from steering the terminal.
+        return ", ".join(f"{name} {json.dumps(each)}" for name, each in sorted(value.items())) or "-"
     if isinstance(value, list):
         return ", ".join(value) or "-"
     return "-" if value is None else str(value)

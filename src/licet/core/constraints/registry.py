@@ -126,11 +126,14 @@ def read_conditions(payload: Mapping[str, Any]) -> Conditions | None:
     rules = tuple(_rules(payload))
     binding = read_cnf(payload["cnf"]) if "cnf" in payload else None
     if "must_understand" in payload:
-        enforced = {"cnf", *custom_names()}.union(
-            _STANDARD, *(claim.singular for claim in _STANDARD.values())
-        )
-        _check_must_understand(payload["must_understand"], enforced.intersection(payload))
+        _check_must_understand(payload["must_understand"], narrowing(payload))
     return Conditions(rules, binding) if rules or binding else None
+
+
+def narrowing(payload: Mapping[str, Any]) -> set[str]:
+    """Return the names, as they are spelt there, of the claims that narrow a license here."""
+    spellings = (claim.singular for claim in _STANDARD.values())
+    return {"cnf", *custom_names()}.union(_STANDARD, *spellings).intersection(payload)
 
 
 def _rules(payload: Mapping[str, Any]) -> Iterator[Rule]:

@@ -16,6 +16,7 @@ from licet.core.errors import (
     InstallationUnlicensed,
     LicenseError,
     LicenseExpired,
+    LicenseInvalid,
     LicenseNotActive,
     LicenseRejected,
     LicenseRevoked,
@@ -143,7 +144,7 @@ class Installation:
             failure = self._failure
             if kept is None or failure is None or now >= self._retry_at:
                 try:
-                    grant = yield from self._judge(presented)
+                    grant = yield from self._judged(presented)
                 except LicenseError as error:
                     # Kept without its trace, whose frames hold the credential.
                     failure = self._failure = error.again()
@@ -155,7 +156,7 @@ class Installation:
                     return grant, presented
         if kept is not None:
             try:
-                return (yield from self._judge(kept)), kept
+                return (yield from self._judged(kept)), kept
             except LicenseError as error:
                 # Undecided is not a no, whatever became of the replacement.
                 if failure is None or isinstance(error, LicenseUnavailable):
@@ -168,6 +169,14 @@ class Installation:
         """Return the answer for an installation without any license."""
         trouble = self._source.trouble
         return InstallationUnlicensed.because("missing", trouble and f"missing:{trouble}")
+
+    def _judged(self, credential: bytes) -> Flow[Grant]:
+        grant = yield from self._judge(credential)
+        conditions = grant.terms.conditions
+        if conditions is not None and conditions.binding is not None:
+            # Nobody presents this license, so nobody can prove to be its holder.
+            raise LicenseInvalid("bound")
+        return grant
 
 
 def unlicensed(error: LicenseError) -> LicenseError:
