@@ -20,6 +20,7 @@ from licet.issuer import Issuer
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
 from tests.core.test_keystore import Setup
+from tests.nginx import LOCATION
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -220,6 +221,11 @@ def test_a_license_bound_to_its_holder(published: Published) -> None:
     headers = list(shown["headers"].items())
     assert [client.request("GET", "/reports", headers).status for _ in range(2)] == [200, 401]
     assert served == ["lic_1"]
+
+
+def test_the_proxy_is_the_one_that_is_tested() -> None:
+    """The block for nginx is the one that the suite runs a real nginx with."""
+    assert LOCATION in README
 
 
 def test_every_block_is_run_here() -> None:
