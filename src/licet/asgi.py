@@ -63,7 +63,7 @@ class AsgiFacts:
     def absolute_target(self) -> str | None:
         """A target that the server took for a path as it came."""
         path: str = self.scope["path"]
-        return None if path[:1] in ("/", "") else path
+        return None if path[:1] == "/" else path or None
 
     @property
     def query_string(self) -> str:

@@ -10,9 +10,10 @@ import pytest
 from licet.core.circumstances import Where
 from licet.core.constraints import custom
 from licet.core.constraints.custom import constraint
-from licet.core.constraints.registry import Conditions, read_conditions
-from licet.core.errors import ConstraintViolated, LicenseInvalid
+from licet.core.constraints.registry import MAX_EVIDENCE, Conditions, read_conditions
+from licet.core.errors import BadHost, ConstraintViolated, LicenseInvalid
 from tests.core.observed import observer
+from tests.core.presented import Presented
 
 JKT = "A" * 43
 WINDOW = {"from": "00:00", "to": "24:00", "tz": "UTC"}
@@ -279,3 +280,98 @@ def test_parentheses_are_not_forgotten() -> None:
         constraint(lambda value, facts: True)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="plain function"):
         constraint("tenant")(3)  # type: ignore[type-var]
+
+
+# -- what is remembered of circumstances ----------------------------------------------------------
+
+
+def requested(host: str = "reports.example", peer: str = "203.0.113.9", **lines: list[str]) -> Any:
+    facts = Presented(peer=peer, lines={"host": [host], **lines})
+    return observer().of(facts, 0.0)
+
+
+def test_what_held_once_holds_for_equal_evidence_alone() -> None:
+    """Another host, another peer, a second line or another target is judged by itself."""
+    read = conditions({"domains": ["reports.example"], "ip_ranges": ["203.0.113.0/24"]})
+    for _ in range(2):
+        read.check(requested())
+    for circumstances in (
+        requested(host="evil.example"),
+        requested(peer="198.51.100.1"),
+        observer().of(Presented(peer="203.0.113.9"), 0.0),
+        requested(host="reports.example,evil.example"),
+        observer().of(Presented(peer="203.0.113.9", lines={"host": ["reports.example"] * 2}), 0.0),
+        observer().of(
+            Presented(
+                peer="203.0.113.9",
+                lines={"host": ["reports.example"]},
+                absolute_target="http://evil.example/",
+            ),
+            0.0,
+        ),
+    ):
+        with pytest.raises((ConstraintViolated, BadHost)):
+            read.check(circumstances)
+    read.check(requested())
+
+
+def test_what_did_not_hold_is_not_remembered() -> None:
+    """The same refusal each time, and nothing is kept of it."""
+    read = conditions({"domains": ["reports.example"]})
+    for _ in range(2):
+        with pytest.raises(ConstraintViolated):
+            read.check(requested(host="evil.example"))
+    assert not read._met
+
+
+def test_time_and_region_are_judged_each_time() -> None:
+    """Neither stands still: no evidence vouches for them."""
+    window = {"from": "00:00", "to": "00:01", "tz": "UTC"}
+    read = conditions({"domains": ["reports.example"], "time_windows": [window]})
+    facts = Presented(lines={"host": ["reports.example"]})
+    read.check(observer().of(facts, 59.0))
+    with pytest.raises(ConstraintViolated):
+        read.check(observer().of(facts, 60.0))
+    there = conditions({"regions": ["DE"]})
+    proxied = observer(trusted_proxies=("192.0.2.0/24",), region_header="x-region")
+    there.check(proxied.of(Presented(lines={"x-region": ["DE"]}), 0.0))
+    with pytest.raises(ConstraintViolated):
+        there.check(proxied.of(Presented(lines={"x-region": ["AT"]}), 0.0))
+
+
+def test_behind_a_proxy_its_fields_are_evidence_too() -> None:
+    """What it says of another client or host is judged by itself, from the same peer."""
+    read = conditions({"domains": ["reports.example"], "ip_ranges": ["203.0.113.0/24"]})
+    proxied = observer(trusted_proxies=("192.0.2.0/24",))
+
+    def said(client: str, host: str) -> Any:
+        lines = {"x-forwarded-for": [client], "x-forwarded-host": [host]}
+        return proxied.of(Presented(lines=lines), 0.0)
+
+    for _ in range(2):
+        read.check(said("203.0.113.9", "reports.example"))
+        for client, host in (
+            ("198.51.100.1", "reports.example"),
+            ("203.0.113.9", "evil.example"),
+            ("203.0.113.9, 198.51.100.1", "reports.example"),
+        ):
+            with pytest.raises(ConstraintViolated):
+                read.check(said(client, host))
+
+
+def test_a_judged_host_is_asked_for_each_time() -> None:
+    """The framework may change its mind: `override_settings`, for one."""
+    read = conditions({"domains": ["reports.example"]})
+    read.check(observer().of(Presented(host="reports.example", is_judged=True), 0.0))
+    with pytest.raises(ConstraintViolated):
+        read.check(observer().of(Presented(host="evil.example", is_judged=True), 0.0))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However many hosts a wildcard covers, and however long what a stranger sends."""
+    read = conditions({"ip_ranges": ["203.0.113.0/24"]})
+    for number in range(2 * MAX_EVIDENCE + 1):
+        read.check(requested(host=f"h{number}.example"))
+        assert len(read._met) <= MAX_EVIDENCE
+    assert observer().of(Presented(lines={"host": ["x" * 600]}), 0.0).evidence() is None
+    assert observer().of(Presented(absolute_target="x" * 600), 0.0).evidence() is None

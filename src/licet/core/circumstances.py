@@ -6,7 +6,7 @@ that word is read. Nothing is looked up before a constraint asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 from licet.core.addresses import Address, read_address
@@ -17,6 +17,10 @@ from licet.core.hosts import read_authority, read_origin, request_host
 from licet.core.proxies import Proxies
 from licet.core.regions import RegionDatabase, RegionHeader, RegionSource, read_region
 from licet.core.settings import Settings
+
+
+#: How many characters of evidence are worth remembering.
+MAX_EVIDENCE = 512
 
 
 class Circumstances(Protocol):
@@ -34,6 +38,13 @@ class Circumstances(Protocol):
 
     def fields(self, name: str) -> Sequence[str]:
         """Return the lines of the header field `name` (lower case), a stranger's word."""
+        ...
+
+    def evidence(self) -> Hashable | None:
+        """Return what `domain` and `address` are read from: equal where both come out equal.
+
+        None where that is more than a few short texts, or the framework judges the host.
+        """
         ...
 
     def host(self) -> str | None:
@@ -75,6 +86,10 @@ class Observer:
     def __init__(self, settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
         self.proxies = Proxies(settings.trusted_proxies, settings.forwarded_headers)
         self._from_origin = settings.domain_from == "origin"
+        #: The fields that host, origin and address are read from, as far as they are needed.
+        self.read: tuple[str, ...] = ("origin" if self._from_origin else "host",)
+        if self.proxies.listens:
+            self.read += self.proxies.FIELDS
         self._regions: RegionSource | None = None
         if settings.region_header is not None:
             self._regions = RegionHeader(settings.region_header, self.proxies)
@@ -104,6 +119,24 @@ class _Observed:
 
     def fields(self, name: str) -> Sequence[str]:
         return self._facts.fields(name)
+
+    def evidence(self) -> Hashable | None:
+        facts = self._facts
+        if facts.is_judged:
+            return None
+        target = facts.absolute_target
+        evidence = [facts.peer, target]
+        size = len(target) if target else 0
+        for name in self._observer.read:
+            lines = facts.fields(name)
+            if lines:
+                if len(lines) > 1:
+                    return None
+                size += len(lines[0])
+                evidence.append(lines[0])
+            else:
+                evidence.append(None)
+        return tuple(evidence) if size <= MAX_EVIDENCE else None
 
     def host(self) -> str:
         facts = self._facts
@@ -183,6 +216,9 @@ class _Told:
 
     def fields(self, name: str) -> Sequence[str]:
         return ()
+
+    def evidence(self) -> None:
+        return None
 
     def host(self) -> str | None:
         host = self._where.host

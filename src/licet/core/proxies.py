@@ -41,6 +41,9 @@ class Proxies:
         ConfigError: `trusted` is not as `checked` wants it.
     """
 
+    #: All fields that `client` and `forwarded_host` may read.
+    FIELDS = ("x-forwarded-for", "x-forwarded-host", "forwarded")
+
     def __init__(
         self,
         trusted: Sequence[str] = (),

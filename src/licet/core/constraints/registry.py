@@ -7,7 +7,7 @@ a name of anything else, or of what is not in the license, refuses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +23,8 @@ from licet.core.events.log import escape
 from licet.core.possession.binding import Binding, read_cnf
 from licet.core.token.claims import MAX_ENTRIES
 
+#: For how many different places of requests one license remembers that it holds there.
+MAX_EVIDENCE = 1024
 #: Claims that narrow a license and that nothing here can judge.
 NOT_ENFORCED = ("status",)
 
@@ -52,11 +54,13 @@ class Rule:
         claim: the name of its claim.
         constraint: what it says.
         seen: what it was held against, for the log of this side.
+        steady: whether it holds again for all that `Circumstances.evidence` calls equal.
     """
 
     claim: str
     constraint: Constraint
     seen: Callable[[Circumstances], object]
+    steady: bool = False
 
     def violated(self, circumstances: Circumstances) -> ConstraintViolated:
         """Return the refusal: which rule it was, and never what it would have permitted."""
@@ -74,32 +78,40 @@ class _Claim:
         read: from the claim's value to the constraint.
         seen: see `Rule`.
         singular: other names of the claim, whose value is one entry or a list of them.
+        steady: see `Rule`.
     """
 
     read: Callable[[Any], Constraint]
     seen: Callable[[Circumstances], object] = lambda circumstances: "refused"
     singular: tuple[str, ...] = ()
+    steady: bool = False
 
 
 _STANDARD = {
-    "domains": _Claim(Domains.read, lambda seen: seen.domain(), ("domain",)),
-    "ip_ranges": _Claim(Networks.read, lambda seen: seen.address(), ("ip_range",)),
+    "domains": _Claim(Domains.read, lambda seen: seen.domain(), ("domain",), steady=True),
+    "ip_ranges": _Claim(Networks.read, lambda seen: seen.address(), ("ip_range",), steady=True),
     "regions": _Claim(Regions.read, lambda seen: seen.region(), ("region",)),
     "time_windows": _Claim(Windows.read, lambda seen: seen.now, ("time_window", "time_limit")),
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Conditions:
     """What a license demands of each request.
 
-    Attributes:
+    Args:
         rules: its constraints, in the order in which they are judged.
         binding: the key or certificate its sender has to hold; judged last, and not here.
     """
 
-    rules: tuple[Rule, ...] = ()
-    binding: Binding | None = None
+    __slots__ = ("_met", "_steady", "_unsteady", "binding", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...] = (), binding: Binding | None = None) -> None:
+        self.rules = rules
+        self.binding = binding
+        self._steady = tuple(rule for rule in rules if rule.steady)
+        self._unsteady = tuple(rule for rule in rules if not rule.steady)
+        #: For what evidence the steady rules were seen to hold; most requests come from few places.
+        self._met: set[Hashable] = set()
 
     def check(self, circumstances: Circumstances) -> None:
         """See to it that every rule holds.
@@ -108,9 +120,22 @@ class Conditions:
             ConstraintViolated: names the first one that does not.
             LicenseError: it cannot be told, because the host is unclear for instance.
         """
-        for rule in self.rules:
-            if not rule.constraint.holds(circumstances):
-                raise rule.violated(circumstances)
+        if self._steady:
+            evidence = circumstances.evidence()
+            if evidence is None or evidence not in self._met:
+                _check(self._steady, circumstances)
+                if evidence is not None:
+                    # Not emptied: another thread may be looking into it.
+                    kept = self._met if len(self._met) < MAX_EVIDENCE else set()
+                    kept.add(evidence)
+                    self._met = kept
+        _check(self._unsteady, circumstances)
+
+
+def _check(rules: tuple[Rule, ...], circumstances: Circumstances) -> None:
+    for rule in rules:
+        if not rule.constraint.holds(circumstances):
+            raise rule.violated(circumstances)
 
 
 def read_conditions(payload: Mapping[str, Any]) -> Conditions | None:
@@ -146,7 +171,7 @@ def _rules(payload: Mapping[str, Any]) -> Iterator[Rule]:
             value = payload[spelling]
             if spelling in claim.singular and not isinstance(value, list):
                 value = [value]
-            yield Rule(name, claim.read(value), claim.seen)
+            yield Rule(name, claim.read(value), claim.seen, claim.steady)
 
 
 def _check_must_understand(names: object, understood: Collection[str]) -> None:
