@@ -18,7 +18,6 @@ from licet.core.proxies import Proxies
 from licet.core.regions import RegionDatabase, RegionHeader, RegionSource, read_region
 from licet.core.settings import Settings
 
-
 #: How many characters of evidence are worth remembering.
 MAX_EVIDENCE = 512
 
