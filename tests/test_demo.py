@@ -14,16 +14,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from licet.cli.demo.scenes import whole_days
+from licet.core.constraints.window import Windows
+
 for framework in ("django", "flask", "starlette", "fastapi", "uvicorn", "gunicorn"):
     pytest.importorskip(framework)
 
 ROOT = Path(__file__).parents[1]
-#: Seconds; the demo takes about ten.
+#: Seconds; the demo takes about fifteen.
 BOUND = 180
 SCENES = [
     "valid license",
@@ -35,6 +39,17 @@ SCENES = [
     "feature missing",
     "role missing",
     "two credentials",
+    "where it holds",
+    "wrong domain",
+    "wrong network",
+    "wrong region",
+    "outside the window",
+    "origin licensed",
+    "wrong origin",
+    "holder with its key",
+    "stolen, with proof",
+    "stolen, another key",
+    "stolen, without key",
     "key rotated",
     "key withdrawn",
     "server stopped, warm",
@@ -106,7 +121,7 @@ def demo(*arguments: str) -> Iterator[Demo]:
 
 
 def test_every_scene_agrees_in_every_framework() -> None:
-    """The demo plays thirteen scenes in four frameworks on real servers, and all agree."""
+    """The demo plays twenty-four scenes in four frameworks on real servers, and all agree."""
     with demo("--json") as running:
         status, output = running.end()
     report: dict[str, Any] = json.loads(output)
@@ -178,7 +193,7 @@ def test_what_it_prints_can_be_tried_by_hand() -> None:
         status, _ = running.end()
     assert status == 0
     assert statuses == [200, 401, 200, 200, 200, 200, 200, 400]
-    assert "All 65 agree." in table
+    assert "All 120 agree." in table
     assert max(len(line) for line in table.splitlines()) <= 100
     assert "\x1b" not in table
 
@@ -189,6 +204,16 @@ def answer(command: str, license_token: str) -> int:
     headers = [words[i + 1] for i, word in enumerate(words) if word == "-H"]
     pairs = [(name, value) for name, _, value in (line.partition(": ") for line in headers)]
     return httpx.get(words[-1], headers=pairs, trust_env=False, timeout=10).status_code
+
+
+def test_no_midnight_upsets_the_windows() -> None:
+    """The windows of the scenes are open, and closed, for a day whenever they are made."""
+    now = time.time()
+    opened, closed = Windows.read(whole_days(-1, 0, 1)), Windows.read(whole_days(3))
+    for minutes in range(0, 24 * 60, 10):
+        later = SimpleNamespace(now=now + 60 * minutes)
+        assert opened.holds(later)
+        assert not closed.holds(later)
 
 
 def test_the_examples_are_one_product() -> None:

@@ -25,6 +25,9 @@ NAME = "https://licenses.acme.example"
 NOW = 1_700_000_000.75
 CLOCK = Clock(wall=lambda: NOW)
 ALGORITHMS = "EdDSA Ed25519 ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512".split()
+OFFICE = {"days": "mon-fri", "from": "07:00", "to": "19:00", "tz": "Europe/Berlin"}
+#: A SHA-256, base64url.
+DIGEST = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are those of POSIX")
 
@@ -110,6 +113,11 @@ def test_a_license_says_what_it_was_told(issuer: Issuer) -> None:
         features=("analytics",),
         limits={"apiCalls": {"max": 5, "per": "day"}, "seats": 10, "exports": "unlimited"},
         domains=["*.example.com"],
+        ip_ranges=("203.0.113.0/24", "2001:db8::/32"),
+        regions=["DE", "US-CA"],
+        time_windows=[OFFICE],
+        cnf={"jkt": DIGEST, "x5t#S256": DIGEST},
+        must_understand=["domains", "tenant"],
         expires_in=timedelta(days=1),
         customer="Müller GmbH",
         scope=["reports:read", "reports:write"],
@@ -132,6 +140,11 @@ def test_a_license_says_what_it_was_told(issuer: Issuer) -> None:
         "features": ["analytics"],
         "limits": {"apiCalls": {"max": 5, "per": "day"}, "seats": 10, "exports": "unlimited"},
         "domains": ["*.example.com"],
+        "ip_ranges": ["203.0.113.0/24", "2001:db8::/32"],
+        "regions": ["DE", "US-CA"],
+        "time_windows": [OFFICE],
+        "cnf": {"jkt": DIGEST, "x5t#S256": DIGEST},
+        "must_understand": ["domains", "tenant"],
         "customer": "Müller GmbH",
         "scope": "reports:read reports:write",
         "roles": ["admin"],
@@ -176,7 +189,29 @@ def test_a_license_may_be_dated_back(issuer: Issuer) -> None:
         ({"limits": {"a b": 1}}, "limit"),
         ({"roles": "admin"}, "list of texts"),
         ({"roles": ["a"], "role": "b"}, "role"),
+        ({"limits": 5}, "mapping"),
         ({"domains": "example.com"}, "list of texts"),
+        ({"domains": []}, "domains"),
+        ({"domains": ["https://example.com"]}, "without scheme"),
+        ({"domains": ["example.com", "*.co.uk"]}, "public suffix"),
+        ({"domain": "*"}, "domains"),
+        ({"domains": ["a.example"], "domain": "b.example"}, "domains"),
+        ({"ip_ranges": "203.0.113.0/24"}, "list of texts"),
+        ({"ip_ranges": ["203.0.113.9/24"]}, "host bits"),
+        ({"ip_ranges": ["0.0.0.0/0"]}, "all addresses"),
+        ({"regions": "DE"}, "list of texts"),
+        ({"regions": ["Germany"]}, "ISO 3166"),
+        ({"time_windows": OFFICE}, "list of mappings"),
+        ({"time_windows": ["mon-fri"]}, "list of mappings"),
+        ({"time_windows": [{**OFFICE, "tz": "Europe/Nowhere"}]}, "IANA"),
+        ({"time_windows": [{**OFFICE, "to": "07:00"}]}, "time_windows"),
+        ({"cnf": DIGEST}, "mapping"),
+        ({"cnf": {"jkt": "short"}}, "SHA-256"),
+        ({"cnf": {"jkt": DIGEST, "jwk": {}}}, "jkt"),
+        ({"must_understand": "tenant", "tenant": "t"}, "list of texts"),
+        ({"must_understand": ["tenant"]}, "must_understand"),
+        ({"must_understand": ["features"], "features": ["a"]}, "must_understand"),
+        ({"must_understand": ["tenant", "tenants"], "tenant": "t"}, "must_understand"),
         ({"scope": 5}, "scope"),
         ({"scope": [1]}, "scope"),
         ({"features": 5}, "features"),
@@ -218,12 +253,19 @@ def test_a_license_has_a_subject(issuer: Issuer) -> None:
         issuer.issue(audience="acme-reports")
 
 
-def test_constraints_are_issued_for_the_gates_that_know_them(issuer: Issuer) -> None:
-    """Constraint claims pass as they are: the gate judges them, not the issuer."""
+def test_claims_are_issued_for_the_gates_that_know_them(issuer: Issuer) -> None:
+    """What only the gate of an application can judge passes as it is, also where insisted on."""
+    status = {"status_list": {"idx": 1, "uri": "https://licenses.acme.example/status"}}
     token = issuer.issue(
-        audience="a", subject="s", regions=["DE"], must_understand=["tenant"], tenant="t"
+        audience="a",
+        subject="s",
+        status=status,
+        tenant={"any": ["thing"]},
+        must_understand=["tenant", "status"],
     )
-    assert parts(token)[1]["regions"] == ["DE"]
+    payload = parts(token)[1]
+    assert (payload["tenant"], payload["status"]) == ({"any": ["thing"]}, status)
+    assert payload["must_understand"] == ["tenant", "status"]
 
 
 def test_a_large_license_is_warned_about(issuer: Issuer) -> None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Thread
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import jwt
 import pytest
 
-from licet import testing
+from licet import testing, verify
 from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import UNLIMITED, Status
-from licet.core.errors import FeatureNotLicensed, LicenseExpired, LicenseInvalid
+from licet.core.errors import (
+    ConstraintViolated,
+    FeatureNotLicensed,
+    LicenseExpired,
+    LicenseInvalid,
+)
 from licet.core.requirements import requires_feature, requires_role, requires_scope
 from licet.core.settings import Settings
 from licet.issuer import Issuer
+from licet.wsgi import LicenseMiddleware
 
 pytest_plugins = ["pytester"]
 
@@ -94,6 +103,73 @@ def test_a_license_made_for_a_test_may_have_ended() -> None:
     """A negative `expires_in` dates the license back; it is otherwise as any other."""
     with pytest.raises(jwt.ExpiredSignatureError):
         decode(testing.make_license(expires_in=-60), testing.license_settings())
+
+
+@pytest.mark.parametrize(
+    ("narrow", "here", "there", "code"),
+    [
+        (
+            {"domains": ["app.example"]},
+            {"host": "app.example:8443"},
+            {"host": "copy.example"},
+            "license_domain",
+        ),
+        (
+            {"ip_ranges": ["203.0.113.0/24"]},
+            {"ip": "203.0.113.9"},
+            {"ip": "198.51.100.7"},
+            "license_ip",
+        ),
+        ({"regions": ["DE"]}, {"region": "DE-BY"}, {"region": "FR"}, "license_region"),
+        ({"regions": ["DE"]}, {"region": "DE"}, {}, "license_region"),
+        (
+            {
+                "time_windows": [{"from": "07:00", "to": "19:00", "tz": "UTC"}],
+                "issued_at": datetime(2026, 1, 1, tzinfo=UTC),
+                "expires_in": 365 * 86_400,
+            },
+            {"at": datetime(2026, 7, 1, 18, 59, tzinfo=UTC)},
+            {"at": datetime(2026, 7, 1, 19, 0, tzinfo=UTC)},
+            "license_time_window",
+        ),
+    ],
+)
+def test_a_license_may_hold_for_some_requests_only(
+    narrow: dict[str, Any], here: dict[str, Any], there: dict[str, Any], code: str
+) -> None:
+    """What narrows a license is an argument, and is enforced as in production."""
+    settings = Settings(**testing.license_settings())
+    token = testing.make_license(["analytics"], **narrow)
+    assert verify(token, settings, **here).allows("analytics")
+    with pytest.raises(ConstraintViolated) as refusal:
+        verify(token, settings, **there)
+    assert refusal.value.code == code
+
+
+def test_a_license_may_be_bound_to_a_key() -> None:
+    """A `ProofKey` makes the proofs that a request with a bound license needs, one for each."""
+    key = testing.ProofKey.generate()
+    token = testing.make_license(["analytics"], cnf={"jkt": key.jkt})
+    application = LicenseMiddleware(
+        lambda environ, start: (start("200 OK", []), [b"the report"])[1],
+        external_url="https://app.example",
+        **testing.license_settings(),
+    )
+
+    def status(authorization: str, proof: str) -> str:
+        environ = {"HTTP_AUTHORIZATION": authorization, "HTTP_DPOP": proof}
+        setup_testing_defaults(environ)
+        answers: list[str] = []
+        for _ in application(environ, lambda status, *_: answers.append(status)):
+            pass
+        return answers[0][:3]
+
+    proof = key.proof("GET", "https://app.example/", token)
+    assert status(f"DPoP {token}", proof) == "200"
+    assert status(f"DPoP {token}", proof) == "401"
+    another = testing.ProofKey.generate().proof("GET", "https://app.example/", token)
+    assert status(f"DPoP {token}", another) == "401"
+    assert status(f"Bearer {token}", key.proof("GET", "https://app.example/", token)) == "401"
 
 
 def test_the_settings_are_settings() -> None:

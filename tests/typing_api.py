@@ -36,13 +36,16 @@ from licet import (
     Status,
     averify,
     bind,
+    constraint,
     current_entitlements,
     requires_feature,
     requires_role,
     requires_scope,
     verify,
 )
+from licet.core.circumstances import Circumstances
 from licet.issuer import Issuer
+from licet.possession import ProofKey, certificate_thumbprint
 from licet.testing import entitled, license_settings, make_license
 
 # -- settings ------------------------------------------------------------------------------------
@@ -54,6 +57,11 @@ settings = Settings(
     exempt_paths=("/health",),
     jwks_max_age=300,
     leeway=1.5,
+    trusted_proxies=("10.0.0.0/8", "unix"),
+    domain_from="origin",
+    require_https=True,
+    external_url="https://reports.example",
+    store="sqlite:///var/lib/reports/licet.db",
 )
 assert_type(settings.leeway, float)
 assert_type(settings.required, bool)
@@ -70,6 +78,8 @@ entitlements = verify("token", settings)
 assert_type(entitlements, Entitlements)
 assert_type(verify(b"token", settings, at=datetime.now(UTC)), Entitlements)
 assert_type(verify("token", settings, at=1_800_000_000.0), Entitlements)
+assert_type(verify("token", settings, host="reports.example", ip="203.0.113.9"), Entitlements)
+assert_type(verify("token", settings, origin="https://app.example", region="DE"), Entitlements)
 assert_type(entitlements.license_id, str)
 assert_type(entitlements.customer, str | None)
 assert_type(entitlements.plan, str | None)
@@ -100,13 +110,14 @@ with bind(entitlements) as bound:
 
 async def judge() -> None:
     assert_type(await averify("token", settings), Entitlements)
-    assert_type(await averify(b"token", settings, at=0), Entitlements)
+    assert_type(await averify(b"token", settings, at=0, host="reports.example"), Entitlements)
 
 
 # What is read-only is read-only, and what is no credential or moment is none.
 entitlements.plan = "mine"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 entitlements.limits["seats"] = 1  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
 verify(None, settings)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+verify("token", settings, ip=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 verify("token", settings, at="now")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 # -- requirements keep the signature of what they decorate ---------------------------------------
@@ -149,6 +160,26 @@ requires_feature(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 async def awaits() -> None:
     assert_type(await coroutine(1), bytes)
 
+
+# -- constraints of an application's own ---------------------------------------------------------
+
+
+@constraint("tenant")
+def tenant(value: str, facts: Circumstances) -> bool:
+    return facts.host() == f"{value}.reports.example"
+
+
+@constraint("floor")
+class Floor:
+    def __init__(self, value: Any) -> None:
+        self.value = int(value)
+
+    def __call__(self, facts: Circumstances) -> bool:
+        return facts.fields("x-floor") == [str(self.value)]
+
+
+as_judge: Callable[[str, Circumstances], bool] = tenant
+assert_type(Floor(3), Floor)
 
 # -- errors --------------------------------------------------------------------------------------
 
@@ -205,10 +236,30 @@ assert_type(issuer, Issuer)
 assert_type(
     issuer.issue(audience="acme-reports", subject="lic_1", features=["analytics"], tenant="x"), str
 )
+narrow = issuer.issue(
+    audience="acme-reports",
+    subject="lic_1",
+    domains=["*.reports.example"],
+    ip_ranges=("203.0.113.0/24",),
+    regions=["DE"],
+    time_windows=[{"days": ["mon", "tue"], "from": "07:00", "to": "19:00", "tz": "UTC"}],
+    must_understand=["domains"],
+)
+assert_type(narrow, str)
 assert_type(issuer.rotate(), str)
 assert_type(Issuer.load("issuer.json"), Issuer)
 offline = Settings(**license_settings())
 assert_type(make_license(["analytics"], expires_in=-1), str)
+
+# -- possession ----------------------------------------------------------------------------------
+
+key = ProofKey.generate("ES256")
+assert_type(key, ProofKey)
+bound_license = make_license(["analytics"], cnf={"jkt": key.jkt})
+issuer.issue(audience="a", subject="s", cnf={"jkt": key.jkt, "x5t#S256": key.jkt})
+assert_type(key.proof("GET", "https://reports.example/", bound_license), str)
+assert_type(key.proof("GET", "https://reports.example/", bound_license, nonce="n"), str)
+assert_type(certificate_thumbprint(b"der"), str)
 
 with entitled(["analytics"], limits={"seats": 1}) as as_under_a_license:
     assert_type(as_under_a_license, Entitlements)

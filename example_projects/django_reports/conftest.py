@@ -19,6 +19,8 @@ from django.apps import apps
 from django.conf import settings
 from django.test import Client, override_settings
 
+from licet import Settings
+
 
 @pytest.fixture
 def get(license_settings: dict[str, Any]) -> Iterator[Callable[..., tuple[int, Any]]]:
@@ -30,8 +32,7 @@ def get(license_settings: dict[str, Any]) -> Iterator[Callable[..., tuple[int, A
         sys.path.append(project)
     values = vars(import_module("reports.settings"))
     names = {name: value for name, value in values.items() if name.isupper()}
-    licenses = {f"LICET_{name.upper()}": value for name, value in license_settings.items()}
-    with override_settings(**names | licenses):
+    with override_settings(**names | {"LICET_SETTINGS": Settings(**license_settings)}):
         client = Client(SERVER_NAME="localhost")
 
         def get(path: str, **headers: str) -> tuple[int, Any]:

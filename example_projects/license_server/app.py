@@ -31,7 +31,8 @@ from licet.issuer import Issuer, KeyFileError
 
 MAX_BODY = 64 * 1024
 MEMBERS = frozenset(
-    "customer plan features limits roles scope domains audience expires_in trial grace".split()
+    "customer plan features limits roles scope audience expires_in trial grace"
+    " domains ip_ranges regions time_windows cnf must_understand".split()
 )
 
 

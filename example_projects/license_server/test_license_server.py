@@ -76,6 +76,20 @@ def test_what_it_issues_verifies_against_what_it_publishes(client: TestClient) -
     assert claims["domains"] == ["example.com"]
 
 
+def test_a_license_may_hold_for_some_requests_only(client: TestClient) -> None:
+    """What narrows a license is signed as it was asked for."""
+    narrow: dict[str, Any] = {
+        "domains": ["*.example.com"],
+        "ip_ranges": ["203.0.113.0/24"],
+        "regions": ["DE"],
+        "time_windows": [{"days": "mon-fri", "from": "07:00", "to": "19:00", "tz": "UTC"}],
+        "cnf": {"jkt": "A" * 43},
+        "must_understand": ["domains"],
+    }
+    claims = decode(client, issue(client, **narrow))
+    assert {name: claims[name] for name in narrow} == narrow
+
+
 def test_a_request_may_name_another_audience(client: TestClient) -> None:
     """The audience of the body stands before the server's own."""
     token = issue(client, audience="acme-mail")

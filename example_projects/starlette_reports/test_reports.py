@@ -90,6 +90,16 @@ def test_a_license_for_another_product_is_none(get: Get, make_license: Make) -> 
     assert (status, body["code"]) == (401, "license_invalid")
 
 
+def test_a_license_may_hold_for_one_host(get: Get, make_license: Make) -> None:
+    """A license for this host opens; one for another is 403, and nobody is told for which."""
+    status, _ = get("/me", Host="localhost", **bearer(make_license(domains=["localhost"])))
+    assert status == 200
+    other = make_license(domains=["elsewhere.example"])
+    status, body = get("/me", Host="localhost", **bearer(other))
+    assert (status, body["code"]) == (403, "license_domain")
+    assert "elsewhere" not in str(body)
+
+
 def test_a_forged_license_is_none(get: Get, make_license: Make, license_issuer: Issuer) -> None:
     """A license in the issuer's name, signed with a key that it never published, is 401."""
     forger = Issuer.generate(license_issuer.name)

@@ -71,7 +71,9 @@ def make_license(
         expires_in: seconds from now; a negative number makes one that has ended.
         issuer: who signs; that of `license_issuer` where not given.
         **arguments: as `Issuer.issue` takes them; by default for `AUDIENCE`, with the license
-            id `lic_test`. `cnf={"jkt": key.jkt}` binds it to a `ProofKey`.
+            id `lic_test`. `cnf={"jkt": key.jkt}` binds it to a `ProofKey`; `domains=["testserver"]`
+            makes it hold for that host alone, which Django's test client names only if told to:
+            `client.get(path, headers={"host": "testserver"})`.
 
     Raises:
         ValueError: no gate would accept it. To sign that too there is `Issuer.sign`.
@@ -100,7 +102,8 @@ def entitled(
 
     A context manager, and a decorator for functions, sync and async. What it binds is what
     `current_entitlements()` and the `requires_…` decorators see; a middleware in between binds
-    its own.
+    its own. There is no request that could be in the wrong place, so it takes no constraints:
+    send a license of `make_license` to the middleware for that.
 
     Args:
         features: what is granted.

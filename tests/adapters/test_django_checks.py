@@ -27,6 +27,11 @@ from tests.licenses import OPTIONS, license_token
 SECURITY = "django.middleware.security.SecurityMiddleware"
 CORS = "corsheaders.middleware.CorsMiddleware"
 FINE = licet_options(**OPTIONS)
+DPOP = {"LICET_EXTERNAL_URL": "https://reports.example"}
+SHARED = "redis://127.0.0.1:9/0"
+PROXIES = {"LICET_TRUSTED_PROXIES": ["10.0.0.0/8"]}
+SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+WORKERS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
 
 
 def fails(request: Any, error: Any) -> None:
@@ -105,15 +110,80 @@ def test_mistakes_are_told_at_start_up(
         pytest.param({"LICET_SOURCES": ["query:license"]}, {"licet.W004"}, id="query"),
         pytest.param({"LICET_LICENSE": "a.b.c"}, {"licet.W005"}, id="license-in-settings"),
         pytest.param({"LICET_LICENSE": "env:ACME_LICENSE"}, set(), id="license-in-environment"),
+        pytest.param(DPOP, {"licet.W006"}, id="proofs-in-memory"),
+        pytest.param(
+            {"LICET_DPOP_NONCE_SECRET": "n" * 32, "ALLOWED_HOSTS": ["reports.example"]},
+            {"licet.W006"},
+            id="nonces-in-memory",
+        ),
+        pytest.param({**DPOP, "LICET_STORE": SHARED}, set(), id="proofs-in-a-store"),
+        pytest.param(
+            {"LICET_DPOP_NONCE_SECRET": "n" * 32, "LICET_STORE": SHARED, "ALLOWED_HOSTS": ["*"]},
+            {"licet.E005"},
+            id="proofs-for-any-host",
+        ),
+        pytest.param(
+            {**DPOP, "LICET_STORE": SHARED, "ALLOWED_HOSTS": ["*"]}, set(), id="proofs-for-one-url"
+        ),
+        pytest.param({"ALLOWED_HOSTS": ["*"]}, set(), id="any-host"),
+        pytest.param(PROXIES, {"licet.W007"}, id="proxies"),
+        pytest.param({**PROXIES, "USE_X_FORWARDED_HOST": True}, set(), id="proxies-tell-the-host"),
+        pytest.param(
+            {**PROXIES, "SECURE_PROXY_SSL_HEADER": SSL_HEADER}, set(), id="proxies-tell-the-scheme"
+        ),
+        pytest.param({"LICET_TRUSTED_PROXIES": ["server"]}, set(), id="the-server-tells"),
+        pytest.param({"LICET_REQUIRE_HTTPS": True}, set(), id="https-without-proxies"),
+        pytest.param(
+            {**PROXIES, "LICET_REQUIRE_HTTPS": True, "USE_X_FORWARDED_HOST": True},
+            {"licet.W008"},
+            id="https-behind-proxies",
+        ),
+        pytest.param(
+            {**PROXIES, "LICET_REQUIRE_HTTPS": True, "SECURE_PROXY_SSL_HEADER": SSL_HEADER},
+            set(),
+            id="https-told-by-proxies",
+        ),
     ],
 )
 def test_deployments_are_told_more(
-    project: Project, changes: dict[str, Any], expected: set[str]
+    project: Project,
+    changes: dict[str, Any],
+    expected: set[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`check --deploy` finds what is fine at a desk, and plain `check` leaves it alone."""
+    for name in WORKERS:
+        monkeypatch.delenv(name, raising=False)
     project(Urls(), **{**FINE, **changes})
     assert found(deploy=True) == expected
     assert found() == expected & {"licet.E001"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("WEB_CONCURRENCY", "4", {"licet.E004"}),
+        ("WEB_CONCURRENCY", "1", set()),
+        ("WEB_CONCURRENCY", "many", {"licet.W006"}),
+        ("GUNICORN_CMD_ARGS", "--bind=[::]:80 --workers=3", {"licet.E004"}),
+        ("GUNICORN_CMD_ARGS", "-w 2 --timeout 9", {"licet.E004"}),
+        ("GUNICORN_CMD_ARGS", "--workers 2 --workers 1", set()),
+        ("GUNICORN_CMD_ARGS", "--worker-class gthread --threads 8", {"licet.W006"}),
+    ],
+)
+def test_several_workers_need_a_store_that_they_share(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: set[str]
+) -> None:
+    """Proofs remembered in memory are an error where the environment starts several workers."""
+    for each in WORKERS:
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, value)
+    project(Urls(), **FINE, **DPOP)
+    assert found(deploy=True) == expected
+    project(Urls(), **FINE, **DPOP, LICET_STORE=SHARED)
+    assert found(deploy=True) == set()
+    project(Urls(), **FINE)
+    assert found(deploy=True) == set()
 
 
 def test_a_secret_is_in_no_message(project: Project) -> None:
@@ -146,6 +216,34 @@ def test_the_command_says_what_holds(project: Project, tmp_path: Path) -> None:
     told = json.loads(text)
     assert (status, told["holds"], told["features"]) == (0, True, ["analytics"])
     assert told["limits"] == {"seats": 10}
+
+
+def test_the_command_says_for_which_requests_a_license_holds(
+    project: Project, tmp_path: Path
+) -> None:
+    """What narrows a license is told with it: nobody takes it for one that holds everywhere."""
+    path = tmp_path / "license.jwt"
+    office = [{"from": "07:00", "to": "19:00", "tz": "Europe/Berlin"}]
+    narrow = {"domain": "reports.example", "ip_ranges": ["203.0.113.0/24"], "time_windows": office}
+    path.write_text(license_token(**narrow))
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}")
+    status, text = license_check()
+    assert status == 0
+    (line,) = (line for line in text.splitlines() if line.startswith("only_for:"))
+    assert 'domain "reports.example", ip_ranges ["203.0.113.0/24"]' in line
+    status, text = license_check("--json")
+    assert (status, json.loads(text)["holds"], json.loads(text)["only_for"]) == (0, True, narrow)
+
+    bound = license_token(cnf={"jkt": "A" * 43})
+    status, text = license_check("--token", bound, "--json")
+    assert (status, json.loads(text)["only_for"]) == (0, {"cnf": {"jkt": "A" * 43}})
+    path.write_text(bound)
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}", LICET_LEEWAY=1)
+    status, text = license_check()
+    assert (status, "bound" in text) == (1, True), "nobody presents it, so nobody can prove it"
+
+    status, text = license_check("--token", license_token(), "--json")
+    assert json.loads(text)["only_for"] == {}
 
 
 def test_the_command_says_what_does_not_hold(project: Project, tmp_path: Path) -> None:

@@ -757,6 +757,9 @@ def test_the_command_judges_a_given_license() -> None:
     assert json.loads(result.stdout) == {"holds": None}
     result = runner.invoke(args=["license", "check", "--token", "-"], input=license_token() + "\n")
     assert (result.exit_code, "analytics" in result.output) == (0, True)
+    narrow = license_token(domains=["reports.example"], cnf={"jkt": "A" * 43})
+    result = runner.invoke(args=["license", "check", "--token", narrow])
+    assert (result.exit_code, 'domains ["reports.example"]' in result.output) == (0, True)
     result = runner.invoke(args=["license", "check", "--token", "rubbish", "--json"])
     assert (result.exit_code, json.loads(result.stdout)["code"]) == (1, "license_invalid")
 

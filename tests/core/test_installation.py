@@ -371,6 +371,7 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "of another issuer": (token(iss="https://evil.example"), "bad_issuer"),
     "expired": (token(iat=NOW - 7200, exp=NOW - 3600), "expired"),
     "not active": (token(nbf=NOW + 600), "not_yet_valid"),
+    "bound to a holder": (token(cnf={"jkt": "A" * 43}), "bound"),
 }
 
 
@@ -398,7 +399,12 @@ def test_nothing_bad_displaces_a_good_one(hands: Hands, path: Path, name: str) -
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("rubbish", "invalid"), ("expired", "expired"), ("not active", "not_active")],
+    [
+        ("rubbish", "invalid"),
+        ("expired", "expired"),
+        ("not active", "not_active"),
+        ("bound to a holder", "invalid"),
+    ],
 )
 def test_a_fresh_process_says_what_is_wrong(
     hands: Hands, path: Path, name: str, error: str

@@ -101,7 +101,8 @@ def _license(entitlements: Entitlements) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         # As JSON, which also keeps what is in a claim from steering the terminal.
-        return ", ".join(f"{name} {json.dumps(each)}" for name, each in sorted(value.items())) or "-"
+        told = [f"{name} {json.dumps(each)}" for name, each in sorted(value.items())]
+        return ", ".join(told) or "-"
     if isinstance(value, list):
         return ", ".join(value) or "-"
     return "-" if value is None else str(value)

@@ -8,13 +8,21 @@ licet.W002  `LicenseMiddleware` stands before the security or the CORS middlewar
 With `--deploy`:
 
 licet.E003  `LICET_INSECURE_HTTP_HOSTS` lets keys come over plain http
+licet.E004  several workers, and proofs of possession are remembered in each one alone
+licet.E005  proofs of possession are wanted, and nobody vouches for the host they are made for
 licet.W003  keys come over plain http from this machine
 licet.W004  licenses may come in query parameters, which logs and referrers keep
 licet.W005  the installation license is written out in the settings
+licet.W006  as licet.E004, where the number of workers cannot be seen from here
+licet.W007  proxies are trusted, and Django reads neither host nor scheme from them
+licet.W008  `LICET_REQUIRE_HTTPS` behind proxies from which Django does not read the scheme
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -74,7 +82,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """Check what is fine at a desk and not in production: licet.E003, W003, W004, W005."""
+    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W008."""
     try:
         settings = licensing().settings
     except ConfigError:
@@ -114,7 +122,70 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
                 id="licet.W005",
             )
         )
-    return found
+    return [*found, *_possession(settings), *_proxies(settings)]
+
+
+def _possession(settings: Settings) -> Iterator[CheckMessage]:
+    """Check what proofs of possession need: licet.E004, E005, W006."""
+    # Only licenses say for certain whether they are bound; these settings serve nothing else.
+    if settings.external_url is None and settings.dpop_nonce_secret is None:
+        return
+    if settings.external_url is None and "*" in django_settings.ALLOWED_HOSTS:
+        yield Error(
+            "Licenses that are bound to a key cannot be used: ALLOWED_HOSTS allows every host, so "
+            "nobody vouches for the one a proof is made for.",
+            hint="Set LICET_EXTERNAL_URL to the address that clients know, or name the hosts.",
+            id="licet.E005",
+        )
+    if settings.store != "memory://":
+        return
+    hint = "Set LICET_STORE to sqlite:///path (one machine) or redis://… (several)."
+    workers = _workers()
+    if workers is None:
+        yield Warning(
+            "Each worker remembers by itself which proofs of possession it has seen: with several "
+            "workers a proof can be used once in each.",
+            hint=hint,
+            id="licet.W006",
+        )
+    elif workers > 1:
+        yield Error(
+            f"Each of {workers} workers remembers by itself which proofs of possession it has "
+            "seen: a proof can be used once in each.",
+            hint=hint,
+            id="licet.E004",
+        )
+
+
+def _proxies(settings: Settings) -> Iterator[CheckMessage]:
+    """Check that Django reads from proxies what Licet takes from Django: licet.W007, W008."""
+    # With `server` the server has put it right before Django sees the request.
+    if not settings.trusted_proxies or settings.trusted_proxies == ("server",):
+        return
+    if django_settings.SECURE_PROXY_SSL_HEADER is not None:
+        return
+    if settings.require_https:
+        yield Warning(
+            "LICET_REQUIRE_HTTPS refuses every license that comes through a proxy which ends TLS: "
+            "Django does not read the scheme from it.",
+            hint="Set SECURE_PROXY_SSL_HEADER, unless your server reads the scheme itself.",
+            id="licet.W008",
+        )
+    elif not django_settings.USE_X_FORWARDED_HOST:
+        yield Warning(
+            "LICET_TRUSTED_PROXIES names proxies, and Django reads neither host nor scheme from "
+            "them; Licet takes both from Django.",
+            hint="Set SECURE_PROXY_SSL_HEADER, and USE_X_FORWARDED_HOST if Host is not passed on.",
+            id="licet.W007",
+        )
+
+
+def _workers() -> int | None:
+    """Return how many workers the environment tells servers to start, None where it does not."""
+    arguments = os.environ.get("GUNICORN_CMD_ARGS", "")
+    options = re.findall(r"(?<!\S)(?:--workers[ =]|-w ?)(\d+)", arguments)
+    told = options[-1] if options else os.environ.get("WEB_CONCURRENCY", "")
+    return int(told) if told.isdecimal() else None
 
 
 def _is_own(path: str) -> bool:

@@ -6,7 +6,7 @@
 
 Exit status: 0 the license holds, or the settings do and there is no installation license to
 judge; 1 the license does not hold; 2 that cannot be told: the keys cannot be had, or the
-arguments are wrong.
+arguments are wrong. `only_for` says for which requests it holds, where these are not all.
 """
 
 from __future__ import annotations

@@ -95,6 +95,11 @@ class Issuer:
         features: Iterable[str] | None = None,
         limits: Mapping[str, object] | None = None,
         domains: Iterable[str] | None = None,
+        ip_ranges: Iterable[str] | None = None,
+        regions: Iterable[str] | None = None,
+        time_windows: Iterable[Mapping[str, object]] | None = None,
+        cnf: Mapping[str, str] | None = None,
+        must_understand: Iterable[str] | None = None,
         expires_in: Seconds = ONE_YEAR,
         customer: str | None = None,
         scope: str | Iterable[str] | None = None,
@@ -114,7 +119,14 @@ class Issuer:
             plan: text for people.
             features: what it grants, each 1 to 128 of `A-Za-z0-9._:-`.
             limits: name to a whole number, `"unlimited"` or `{"max": …, "per": …}`.
-            domains: where it holds.
+            domains: the hosts it holds for; `*.example.com` is one label more.
+            ip_ranges: the networks of the clients it holds for.
+            regions: where they are, ISO 3166-1 or -2, as `DE` or `US-CA`.
+            time_windows: when it holds: `{"days": "mon-fri", "from": "07:00", "to": "19:00",
+                "tz": "Europe/Berlin"}`, and others; without `days` on every day.
+            cnf: what its holder has to prove: `{"jkt": key.jkt}` of a `licet.possession.ProofKey`,
+                or `{"x5t#S256": certificate_thumbprint(pem)}` (RFC 7800).
+            must_understand: claims without whose enforcement it does not hold.
             expires_in: seconds from `issued_at` to the end.
             customer: text for people.
             scope: words, or one text with spaces between (RFC 8693, section 4.2).
@@ -153,8 +165,13 @@ class Issuer:
             "customer": customer,
             "plan": plan,
             "features": arguments.texts("features", features),
-            "limits": None if limits is None else dict(limits),
+            "limits": arguments.members("limits", limits),
             "domains": arguments.texts("domains", domains),
+            "ip_ranges": arguments.texts("ip_ranges", ip_ranges),
+            "regions": arguments.texts("regions", regions),
+            "time_windows": arguments.objects("time_windows", time_windows),
+            "cnf": arguments.members("cnf", cnf),
+            "must_understand": arguments.texts("must_understand", must_understand),
             "roles": arguments.texts("roles", roles),
             "scope": arguments.words("scope", scope),
             "trial": True if trial else None,

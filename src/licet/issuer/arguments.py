@@ -7,7 +7,7 @@ with a sentence that names the argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -37,6 +37,28 @@ def words(name: str, values: object) -> str | None:
     """Return texts as one, with spaces between (RFC 6749, section 3.3)."""
     given = one_or_texts(name, values)
     return " ".join(given) if isinstance(given, list) else given
+
+
+def members(name: str, value: object) -> dict[str, object] | None:
+    """Return a mapping as a JSON object, None where there is none given."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is a mapping")
+    return dict(value)
+
+
+def objects(name: str, values: object) -> list[dict[str, object]] | None:
+    """Return mappings as a list of JSON objects, None where there are none given."""
+    if values is None:
+        return None
+    # list({"from": "07:00"}) would be the names of its members.
+    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} is a list of mappings, even where it holds one")
+    listed = list(values)
+    if not all(isinstance(value, Mapping) for value in listed):
+        raise ValueError(f"{name} is a list of mappings and of nothing else")
+    return [dict(value) for value in listed]
 
 
 def seconds(name: str, value: Seconds) -> int:

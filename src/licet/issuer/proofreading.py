@@ -6,7 +6,10 @@ their refusal into a sentence for the person who wrote the license.
 
 from __future__ import annotations
 
+from typing import Any
+
 from licet.core import terms
+from licet.core.constraints.custom import TAKEN
 from licet.core.constraints.registry import NOT_ENFORCED
 from licet.core.errors import LicenseInvalid
 from licet.core.token import claims, compact
@@ -14,8 +17,6 @@ from licet.core.token import claims, compact
 #: The most that `Settings.max_token_size` can be set to, in bytes.
 LARGEST = 65536
 
-# What the gate that judges it may know though it is not known here.
-_FOR_OTHER_GATES = frozenset((*NOT_ENFORCED, "must_understand"))
 _NAMES = "a list of at most 1,000 texts, each 1 to 128 of A-Za-z0-9._:-"
 _TEXTS = "a list of at most 1,000 printable texts of 1 to 128 characters"
 _DATE = "a time between 1970 and the end of 9999"
@@ -45,6 +46,8 @@ _RULES = {
     "bad_claim:time_windows": 'time_windows is a list of {"from": "07:00", "to": "19:00", "tz": an'
     ' IANA zone} with or without "days" as "mon-fri"',
     "bad_claim:cnf": 'cnf is {"jkt": …} or {"x5t#S256": …} or both, each a SHA-256 in base64url',
+    "must_understand": "must_understand names claims of this license that narrow where it holds",
+    "bad_claim:must_understand": "must_understand is a list of names of claims",
     "token_too_large": f"a license takes at most {LARGEST} bytes",
 }
 
@@ -52,8 +55,8 @@ _RULES = {
 def proofread(token: str) -> None:
     """Refuse a license that no gate would accept, whatever its settings.
 
-    What another gate may know better is not judged: `must_understand`, and wildcards where the
-    list of public suffixes is not installed.
+    What another gate may know better is not judged: claims of an application's own, and wildcards
+    where the list of public suffixes is not installed.
 
     Raises:
         ValueError: says what the claim at fault has to be; never what it is.
@@ -73,9 +76,21 @@ def proofread(token: str) -> None:
         )
         claims.screen(parts, {profile.issuer: profile})
         claims.read(payload, profile)
-        terms.read_terms({k: v for k, v in payload.items() if k not in _FOR_OTHER_GATES})
+        terms.read_terms(_without_others(payload))
     except LicenseInvalid as refusal:
         if refusal.reason == "missing_extra:domains":
             return
         rule = _RULES.get(refusal.reason, refusal.reason)
         raise ValueError(f"no gate would accept this license: {rule}") from None
+
+
+def _without_others(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return `payload` without what the gate that judges it may know, and nothing here does."""
+    known = {name: value for name, value in payload.items() if name not in NOT_ENFORCED}
+    insisted = payload.get("must_understand")
+    if isinstance(insisted, list):
+        others = payload.keys() - (TAKEN - {*NOT_ENFORCED})
+        known["must_understand"] = [
+            name for name in insisted if not (isinstance(name, str) and name in others)
+        ]
+    return known

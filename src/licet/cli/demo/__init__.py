@@ -28,7 +28,8 @@ def add_to(commands: Any) -> None:
         "demo",
         help="play the example applications on real servers and print one table",
         description="Starts a license server and the example applications on loopback, plays "
-        "licenses of every kind before each, and prints expected beside observed.",
+        "licenses of every kind before each, in the right and the wrong place and hands, and "
+        "prints expected beside observed.",
         epilog="Exit status: 0 if all answers are the expected ones, 1 if not or if a server "
         "failed, 2 if something is not installed.",
     )

@@ -18,7 +18,9 @@ EXAMPLES = next((place for place in PLACES if place.is_dir()), PLACES[0])
 
 def _uvicorn(*arguments: str, port: int = 0) -> tuple[str, ...]:
     quiet = ("--no-access-log", "--no-use-colors", "--timeout-graceful-shutdown", "2")
-    return ("-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), *quiet, *arguments)
+    # By default uvicorn puts the client in the place of the proxy, which Licet could trust no more.
+    rest = ("--no-proxy-headers", *quiet, *arguments)
+    return ("-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), *rest)
 
 
 def _gunicorn(application: str) -> tuple[str, ...]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import httpx
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 from licet.cli.demo.licenses import Vendor, forged, tampered
 from licet.cli.demo.servers import Server, Servers
+from licet.cli.demo.stage import Headers, Row, Stage
+from licet.possession import ProofKey
 
 AUDIENCE = "acme-reports"
+#: What the proxy in front of the applications is called, from outside.
+HOST = "reports.example"
 #: Seconds that keys live here; short, so that a withdrawal can be watched.
 JWKS_MAX_AGE = 1
 #: Seconds that one fetch of the keys may take at most.
@@ -23,50 +24,18 @@ SETTINGS = {
     "LICET_AUDIENCE": AUDIENCE,
     "LICET_JWKS_MAX_AGE": str(JWKS_MAX_AGE),
     "LICET_LEEWAY": "0",  # one machine has one clock
+    # The demo speaks as the proxy of a deployment does.
+    "LICET_TRUSTED_PROXIES": "127.0.0.1/32",
+    "LICET_REGION_HEADER": "X-Country",
+    "LICET_EXTERNAL_URL": f"https://{HOST}",
+    "DJANGO_ALLOWED_HOSTS": f"{HOST} 127.0.0.1",
 }
-
-Headers = list[tuple[str, str]]
-
-
-class Answer(NamedTuple):
-    """A status and the `code` of the problem; no status where there was no answer."""
-
-    status: int | None
-    code: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.status or 'no answer'} {self.code or ''}".rstrip()
+#: What the proxy says of a request: for which host it was, from where, and from which country.
+FORWARDED = {"Host": HOST, "X-Forwarded-For": "203.0.113.9", "X-Country": "DE"}
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-class Observed(NamedTuple):
-    """What one application answered, after how many milliseconds."""
-
-    server: Server
-    answer: Answer
-    milliseconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One scene: what every application must answer, and what each did."""
-
-    scene: str
-    path: str
-    expected: Answer
-    observed: Sequence[Observed]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether all answered as they must."""
-        return all(each.answer == self.expected for each in self.observed)
-
-
-def bearer(token: str) -> Headers:
-    """Return the header lines that present `token` (RFC 6750, section 2.1)."""
-    return [("Authorization", f"Bearer {token}")]
-
-
-class Play(AbstractContextManager["Play"]):
+class Play(Stage):
     """All scenes, in order, before all applications.
 
     Args:
@@ -85,11 +54,9 @@ class Play(AbstractContextManager["Play"]):
         vendor: Vendor,
         settings: dict[str, str],
     ) -> None:
-        self.servers, self.license_server, self.apps = servers, license_server, apps
+        super().__init__(apps)
+        self.servers, self.license_server = servers, license_server
         self.vendor, self.settings = vendor, settings
-        self._client = httpx.Client(
-            trust_env=False, timeout=10, limits=httpx.Limits(max_keepalive_connections=0)
-        )
 
     def full(self, **changes: Any) -> str:
         """Return a license for everything that the applications do."""
@@ -107,9 +74,17 @@ class Play(AbstractContextManager["Play"]):
 
     def scenes(self) -> Iterator[Row]:
         """Play; each row comes as soon as it is known."""
+        yield from self._licenses()
+        yield from self._places()
+        yield from self._pages()
+        yield from self._holders()
+        yield from self._keys()
+
+    def _licenses(self) -> Iterator[Row]:
+        """What a license must be, and what it must grant."""
         ends_soon = self.full(expires_in=1)
         good = self.full()
-        invalid, undecided = "license_invalid", "license_unavailable"
+        invalid = "license_invalid"
         yield self.scene("valid license", bearer(good), 200)
         yield self.scene("no license", [], 401, "license_required")
         yield self.scene("forged", bearer(forged(good)), 401, invalid)
@@ -122,10 +97,51 @@ class Play(AbstractContextManager["Play"]):
         both = [*bearer(good), ("X-License-Token", good)]
         yield self.scene("two credentials", both, 400, "license_ambiguous")
 
+    def _places(self) -> Iterator[Row]:
+        """One license, and one thing at a time that is not as it says."""
+        narrow = {"domains": [HOST], "ip_ranges": ["203.0.113.0/24"], "regions": ["DE"]}
+        held = bearer(self.full(**narrow, time_windows=whole_days(-1, 0, 1)))
+        yield self.scene("where it holds", [*held, *forwarded()], 200)
+        elsewhere = [*held, *forwarded(Host="127.0.0.1")]
+        yield self.scene("wrong domain", elsewhere, 403, "license_domain")
+        # The first address is what the stranger wrote, the last one what the proxy saw.
+        stranger = forwarded(**{"X-Forwarded-For": "203.0.113.9, 198.51.100.7"})
+        yield self.scene("wrong network", [*held, *stranger], 403, "license_ip")
+        abroad = [*held, *forwarded(**{"X-Country": "FR"})]
+        yield self.scene("wrong region", abroad, 403, "license_region")
+        closed = bearer(self.full(**narrow, time_windows=whole_days(3)))
+        late = [*closed, *forwarded()]
+        yield self.scene("outside the window", late, 403, "license_time_window")
+
+    def _pages(self) -> Iterator[Row]:
+        """The same applications as hosted APIs, whose licenses hold for the pages that call."""
+        programs = (app.program for app in self.apps)
+        hosted = self.servers.start(*programs, **self.settings, LICET_DOMAIN_FROM="origin")
+        shop = bearer(self.full(domains=["shop.example"]))
+        own = [*shop, ("Origin", "https://shop.example")]
+        yield self.scene("origin licensed", own, 200, at=hosted)
+        other = [*shop, ("Origin", "https://thief.example")]
+        yield self.scene("wrong origin", other, 403, "license_domain", at=hosted)
+        self.servers.stop(*hosted)
+
+    def _holders(self) -> Iterator[Row]:
+        """A license that names its holder's key, in the right hands and in others'."""
+        key, thief = ProofKey.generate(), ProofKey.generate()
+        bound = self.full(cnf={"jkt": key.jkt})
+        proven = dpop(bound, key)
+        yield self.scene("holder with its key", proven, 200)
+        yield self.scene("stolen, with proof", proven, 401, "pop_invalid")
+        yield self.scene("stolen, another key", dpop(bound, thief), 401, "pop_invalid")
+        yield self.scene("stolen, without key", bearer(bound), 401, "pop_required")
+
+    def _keys(self) -> Iterator[Row]:
+        """Keys that come, go, and cannot be had."""
+        good = self.full()
         self.vendor.rotate()
         yield self.scene("key rotated", bearer(self.full()), 200)
         self.vendor.withdraw(good)
-        yield self.scene("key withdrawn", bearer(good), 401, invalid, within=JWKS_MAX_AGE + FETCH)
+        gone = JWKS_MAX_AGE + FETCH
+        yield self.scene("key withdrawn", bearer(good), 401, "license_invalid", within=gone)
 
         unseen = bearer(self.full())
         self.servers.stop(self.license_server)
@@ -134,57 +150,31 @@ class Play(AbstractContextManager["Play"]):
         # Warm is more than young: the keys at hand are past their lifetime, and serve.
         time.sleep(max(0.0, stopped + JWKS_MAX_AGE - time.monotonic()))
         yield self.scene("server stopped, warm", unseen, 200)
-        yield self.scene("server stopped, cold", unseen, 503, undecided, at=cold)
+        yield self.scene("server stopped, cold", unseen, 503, "license_unavailable", at=cold)
         self.servers.stop(*cold)
 
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
 
-    def scene(
-        self,
-        name: str,
-        headers: Headers,
-        status: int,
-        code: str | None = None,
-        *,
-        path: str = "/reports",
-        within: float = 0.0,
-        at: list[Server] | None = None,
-    ) -> Row:
-        """Play one scene.
+def bearer(token: str) -> Headers:
+    """Return the header lines that present `token` (RFC 6750, section 2.1)."""
+    return [("Authorization", f"Bearer {token}")]
 
-        Args:
-            name: what is played.
-            headers: what is presented.
-            status: what must be answered.
-            code: and for what reason.
-            path: what is asked for.
-            within: seconds that an application has to come round to it.
-            at: the applications; all, where not given.
-        """
-        expected = Answer(status, code)
-        observed = [self._observe(app, path, headers, expected, within) for app in at or self.apps]
-        return Row(name, path, expected, observed)
 
-    def _observe(
-        self, app: Server, path: str, headers: Headers, expected: Answer, within: float
-    ) -> Observed:
-        deadline = time.monotonic() + within
-        while True:
-            began = time.perf_counter()
-            answer = self._ask(app.url + path, headers)
-            milliseconds = (time.perf_counter() - began) * 1000
-            lost = answer.status is None
-            if answer == expected or lost or time.monotonic() >= deadline:
-                return Observed(app, answer, milliseconds)
-            time.sleep(0.02)
+def dpop(token: str, key: ProofKey) -> Headers:
+    """Return the header lines that present `token` with a proof (RFC 9449, section 7.1)."""
+    proof = key.proof("GET", f"https://{HOST}/reports", token)
+    return [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
 
-    def _ask(self, url: str, headers: Headers) -> Answer:
-        try:
-            response = self._client.get(url, headers=headers)
-        except httpx.HTTPError:
-            return Answer(None)
-        code = None
-        with suppress(ValueError, AttributeError):
-            code = response.json().get("code")
-        return Answer(response.status_code, code)
+
+def forwarded(**changes: str) -> Headers:
+    """Return what the proxy says of a request."""
+    return [*{**FORWARDED, **changes}.items()]
+
+
+def whole_days(*offsets: int) -> list[dict[str, object]]:
+    """Return a window of whole days counted from today; no midnight of the run makes two of one.
+
+    Yesterday to tomorrow is now for a day at least, and three days off is not for two.
+    """
+    today = datetime.now(UTC).weekday()
+    days = [DAYS[(today + offset) % 7] for offset in offsets]
+    return [{"days": days, "from": "00:00", "to": "24:00", "tz": "UTC"}]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from licet.cli.demo.scenes import Observed, Row
 from licet.cli.demo.servers import Server
+from licet.cli.demo.stage import Observed, Row
 
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 

@@ -6,7 +6,8 @@
 
 Exit status: 0 the license holds, or the settings do and there is no installation license to
 judge; 1 the license does not hold; 2 that cannot be told: the settings cannot work, the keys
-cannot be had, or the arguments are wrong.
+cannot be had, or the arguments are wrong. `only_for` says for which requests it holds, where these
+are not all.
 """
 
 from __future__ import annotations
