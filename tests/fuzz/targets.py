@@ -383,7 +383,9 @@ class _Everything:
     def recall(self, presented: bytes) -> object:
         return SimpleNamespace() if re.fullmatch(rb"[\w.-]+", presented) else None
 
-    def admit(self, grant: object, presented: bytes, source: str) -> tuple[bytes, str]:
+    def admit(
+        self, grant: object, presented: bytes, source: str, facts: object, request: object
+    ) -> tuple[bytes, str]:
         return presented, source
 
 
