@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from functools import lru_cache
 from sys import exception
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 from licet.core.caching import licensed_headers
 from licet.core.context import reset_current, set_current
@@ -20,6 +19,7 @@ from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
 from licet.core.gates import gate_for
+from licet.core.paths import spelt, whole
 from licet.core.problem import Problem, problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
@@ -56,8 +56,11 @@ class AsgiFacts:
     @property
     def path(self) -> str:
         """The path as sent, where the server keeps it; else `path`, encoded."""
-        raw: bytes | None = self.scope.get("raw_path")
-        return quote(self.scope["path"]) if raw is None else raw.decode("latin-1")
+        scope = self.scope
+        raw: bytes | None = scope.get("raw_path")
+        path = spelt(scope["path"]) if raw is None else raw.decode("latin-1")
+        # Starlette adds the path of each mounted application to `root_path`, and keeps this one.
+        return whole(path, scope.get("app_root_path", scope.get("root_path", "")))
 
     @property
     def absolute_target(self) -> str | None:
@@ -172,8 +175,8 @@ class LicenseMiddleware:
             return
         # A new dict: a server may hand the same `state` to every connection.
         state = scope.get("state")
-        scope["state"] = state = {**state} if state else {}
-        state["entitlements"] = entitlements
+        ours = {"entitlements": entitlements}
+        scope["state"] = {**state, **ours} if state else ours
         started: str | None = None
 
         # A plain function and not a coroutine: it stands in the way of every message.
@@ -182,11 +185,12 @@ class LicenseMiddleware:
             if started is None:
                 kind = message["type"]
                 if kind in STARTS:
-                    error = exception()
-                    if isinstance(error, LicenseError) and message.get("status") == 500:
-                        # Mounted applications have an error page of their own; a refusal is no
-                        # error.
-                        raise error
+                    if message.get("status") == 500:
+                        error = exception()
+                        if isinstance(error, LicenseError):
+                            # Mounted applications have an error page of their own; a refusal is
+                            # no error.
+                            raise error
                     started = kind
                     if additions and kind == "http.response.start":
                         message = _with_headers(message, additions)
@@ -223,22 +227,22 @@ class LicenseMiddleware:
             if scope.get("query_string"):
                 return None
         fields = self._fields
-        field = credential = b""
+        source, credential = None, b""
         for name, value in scope["headers"]:
             if name in fields:
-                if field:
+                if source is not None:
                     return None
-                field, credential = name, value
-        if field == b"authorization":
+                source, credential = fields[name], value
+        if source == "authorization":
             if credential[:7] != b"Bearer " and credential[:7].lower() != b"bearer ":
                 return None
             credential = credential[7:]
-        elif field == b"cookie":
+        elif source is None or source == "cookie":
             return None
         grant = gate.recall(credential)
         if grant is None:
             return None
-        return gate.admit(grant, credential, fields[field], AsgiFacts, scope)
+        return gate.admit(grant, credential, source, AsgiFacts, scope)
 
     # -- refusals --------------------------------------------------------------------------------
 
