@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from licet.core.entitlements import Entitlements
 from licet.core.facts import RequestFacts
 from licet.core.gate import Gate
+from licet.core.paths import spelt, whole
 
 
 @lru_cache(maxsize=64)
@@ -41,11 +41,11 @@ class EnvironFacts:
     def path(self) -> str:
         """The path as sent, where the server keeps it; else what it decoded, encoded anew."""
         environ = self.environ
+        root = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace")
         target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
         if target and target[0] == "/":
-            return str(target).partition("?")[0]
-        decoded = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        return quote(decoded.encode("latin-1", "replace"))
+            return whole(str(target).partition("?")[0], root)
+        return spelt(root + str(environ.get("PATH_INFO", "")).encode("latin-1", "replace"))
 
     @property
     def absolute_target(self) -> str | None:

@@ -7,9 +7,7 @@ refused as undecided (503), and so is whatever goes wrong in here.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import sha256
 from typing import Any, NoReturn
 
@@ -27,7 +25,7 @@ from licet.core.errors import (
 )
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
-from licet.core.events.log import LogSink
+from licet.core.events.log import FailureLog, LogSink
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache, GrantStats
@@ -38,8 +36,6 @@ from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
 from licet.core.settings import Settings
 from licet.core.transport import Transport
-
-logger = logging.getLogger("licet")
 
 
 class Gate:
@@ -61,6 +57,7 @@ class Gate:
         self.settings = settings
         self.clock = clock
         self.events = EventBus(LogSink(clock))
+        self._failed = FailureLog(clock)
         self.sources = Sources.of(settings.sources or ())
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
         self.keys = assembly.key_stores(settings, clock, self.events, transport)
@@ -289,11 +286,7 @@ class Gate:
         """Return the refusal that `error` is, or that anything unexpected becomes."""
         if isinstance(error, LicenseError):
             return error
-        # A log that fails, for want of stack or memory say, must not keep the refusal back.
-        with suppress(Exception):
-            logger.error(
-                "unexpected error in the license check; the request is refused", exc_info=error
-            )
+        self._failed(error)
         return LicenseUnavailable(f"internal_error:{type(error).__name__}")
 
     def _denied(self, error: LicenseError) -> None:

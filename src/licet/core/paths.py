@@ -1,6 +1,6 @@
-"""Which paths need no license.
+"""Paths: how they are spelt, and which of them need no license.
 
-A path is compared as the server decoded it once. One that another component could read as a
+For an exemption a path is compared as the server decoded it once. One that another component could read as a
 different path (dot segments, doubled slashes, `;`, a second level of percent-encoding) is never
 exempt, whatever the rules say.
 """
@@ -9,10 +9,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from licet.core.errors import ConfigError
 
 _TRICKY = re.compile(r"//|\\|;|%|[\x00-\x1f\x7f-\x9f]|(?:^|/)\.{1,2}(?:/|$)")
+#: What may stand in a path as it is (RFC 3986, section 3.3); clients leave it so.
+_AS_IT_IS = "/!$&'()*+,;=:@"
+
+
+def spelt(decoded: str | bytes) -> str:
+    """Return a path that a server has decoded as most clients send it, percent-encoded."""
+    return quote(decoded, safe=_AS_IT_IS)
+
+
+def whole(path: str, root: str | bytes) -> str:
+    """Return the whole path of a request, percent-encoded.
+
+    Behind a proxy that takes a prefix off, what arrives lacks it, and only the root that the
+    server or the application was told of has it.
+
+    Args:
+        path: as it arrived, percent-encoded.
+        root: of the application, decoded: `root_path`, `SCRIPT_NAME`.
+    """
+    above = spelt(root).rstrip("/")
+    # What does not begin with a slash is no path, and would continue the root's last segment.
+    if path == above or path.startswith(above + "/") or path[:1] != "/":
+        return path
+    return above + path
 
 
 def exempt_path(name: str, value: str) -> str:

@@ -243,7 +243,8 @@ class Settings(Options):
 
     def __reduce__(self) -> tuple[object, ...]:
         secrets = (self.license, self.dpop_nonce_secret)
-        if any(secret is not None for secret in secrets) or "@" in self.store:
+        # A password stands before the host, or in the query.
+        if any(secret is not None for secret in secrets) or re.search("[@?]", self.store):
             raise TypeError("settings that hold a secret cannot be pickled")
         values = dict(_values(self))
         if self.issuers is not None:

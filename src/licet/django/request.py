@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts
 from licet.core.errors import BadHost
+from licet.core.paths import spelt, whole
 
 
 class LicensedHttpRequest(HttpRequest):
@@ -47,6 +48,19 @@ class DjangoFacts(EnvironFacts):
     def method(self) -> str:
         """The request method as views are dispatched by it."""
         return self.request.method or ""
+
+    @property
+    def path(self) -> str:
+        """The path as sent, where the server keeps it; else what Django decoded, encoded anew."""
+        # Unlike what servers write into the variables, Django's path and root are text.
+        arrived = spelt(self.request.path)
+        raw: bytes | None = (getattr(self.request, "scope", None) or {}).get("raw_path")
+        target = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI")
+        if raw is not None:
+            arrived = raw.decode("latin-1")
+        elif target and target[0] == "/":
+            arrived = str(target).partition("?")[0]
+        return whole(arrived, str(self.environ.get("SCRIPT_NAME", "")))
 
     @property
     def scheme(self) -> str:

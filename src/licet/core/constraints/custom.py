@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,6 +26,9 @@ TAKEN = frozenset(
     " time_limit cnf status".split()
 )
 _judges: dict[str, Callable[..., Any]] = {}
+#: What is called and has not answered yet; and what it answers with, which is true whatever comes.
+_WAITS = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+_UNDECIDED = (Iterator, AsyncIterator, type(NotImplemented))
 
 
 def constraint(name: str) -> Callable[[F], F]:
@@ -44,8 +47,8 @@ def constraint(name: str) -> Callable[[F], F]:
             knowing it with `must_understand`.
 
     Raises:
-        TypeError: used without parentheses, or on a coroutine function: what a request may do is
-            decided without waiting.
+        TypeError: used without parentheses, on a coroutine function or on a generator (what a
+            request may do is decided without waiting), or on a class without `__call__`.
         ValueError: `name` has a meaning already, or is no name.
     """
     if not isinstance(name, str):
@@ -54,9 +57,16 @@ def constraint(name: str) -> Callable[[F], F]:
         raise ValueError(f"{name!r} cannot be the claim of a constraint of your own")
 
     def register(judge: F) -> F:
-        call = judge.__call__ if inspect.isclass(judge) else judge
-        if not callable(judge) or inspect.iscoroutinefunction(call):
-            raise TypeError("@constraint goes on a plain function or class, not on a coroutine")
+        call: object = judge
+        if inspect.isclass(judge):
+            # By its own, for every class can itself be called.
+            members = (vars(each).get("__call__") for each in judge.__mro__)
+            call = next(filter(None, members), None)
+        if not callable(call) or any(waits(call) for waits in _WAITS):
+            raise TypeError(
+                "@constraint goes on a plain function, or a class with a plain __call__:"
+                " no coroutine, no generator"
+            )
         if name in _judges:
             raise ValueError(f"there is a constraint {name!r} already")
         _judges[name] = judge
@@ -102,9 +112,12 @@ class Custom:
         """Whether the function registered says so.
 
         Raises:
-            TypeError: it answered with something to be awaited, which is true whatever comes of it.
+            TypeError: it answered with something to be awaited or gone through, or with
+                `NotImplemented`: these are true whatever comes of them.
         """
         answer = self.judge(circumstances)
-        if inspect.isawaitable(answer):
-            raise TypeError("a constraint answered with something to be awaited")
+        if isinstance(answer, bool):
+            return answer
+        if inspect.isawaitable(answer) or isinstance(answer, _UNDECIDED):
+            raise TypeError("a constraint answered with what is to be awaited or gone through")
         return bool(answer)

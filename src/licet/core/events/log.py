@@ -1,8 +1,13 @@
-"""Events as log lines: one line each, values escaped and cut, denials rate-limited."""
+"""What the logger `licet` is told: events, one line each, and failures of this side.
+
+Values are escaped and cut. What strangers can bring about at will, denials and failures, is
+rationed.
+"""
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import Event
@@ -19,8 +24,10 @@ LEVELS = {
     "keys.refused": logging.WARNING,
     "keys.snapshot": logging.WARNING,
 }
-#: Of one kind of denial, this many lines in so many seconds; the rest are counted.
+#: Of one kind of denial or failure, this many lines in so many seconds; the rest are counted.
 DENIALS, WINDOW = 10, 60.0
+#: Denials that are this side's trouble and not their caller's.
+UNDECIDED = "license_unavailable"
 
 
 def escape(value: object, limit: int = 64) -> str:
@@ -36,37 +43,69 @@ def _quoted(text: str) -> str:
     return text
 
 
-class LogSink(Locked):
-    """Writes events to the logger `licet`."""
+class Ration(Locked):
+    """Lets the first few lines of each kind through in a while, and counts the rest.
+
+    Args:
+        clock: monotonic time.
+    """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
         self._clock = clock
-        # Keyed by code only, a closed set, so that no stranger can make it grow.
-        self._denials: dict[object, tuple[float, int]] = {}
+        self._written: dict[object, tuple[float, int]] = {}
+
+    def withheld(self, kind: object) -> int | None:
+        """Return how many lines went unwritten before this one, or None not to write it.
+
+        Args:
+            kind: of the line, out of a closed set, so that no stranger can make it grow.
+        """
+        now = self._clock.monotonic()
+        with self.lock:
+            since, count = self._written.get(kind, (now, 0))
+            if now - since >= WINDOW:
+                self._written[kind] = (now, 1)
+                return max(0, count - DENIALS)
+            self._written[kind] = (since, count + 1)
+            return 0 if count < DENIALS else None
+
+
+class LogSink:
+    """Writes events to the logger `licet`."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._denials = Ration(clock)
 
     def __call__(self, event: Event) -> None:
         """Write `event`, unless too many of its kind were written just now."""
         level = LEVELS[event.name]
+        data = dict(event.data)
+        if data.get("code") == UNDECIDED:
+            level = logging.WARNING
         if not logger.isEnabledFor(level):
             return
-        data = dict(event.data)
         if event.name == "license.denied":
-            suppressed = self._suppressed(data.get("code"))
-            if suppressed is None:
+            withheld = self._denials.withheld(data.get("code"))
+            if withheld is None:
                 return
-            if suppressed:
-                data["suppressed"] = suppressed
+            if withheld:
+                data["suppressed"] = withheld
         words = " ".join(f"{name}={_quoted(escape(value))}" for name, value in data.items())
         logger.log(level, "%s %s", event.name, words, extra={"licet_event": event.name})
 
-    def _suppressed(self, code: object) -> int | None:
-        """Return how many denials went unwritten before this one, or None not to write it."""
-        now = self._clock.monotonic()
-        with self.lock:
-            since, count = self._denials.get(code, (now, 0))
-            if now - since >= WINDOW:
-                self._denials[code] = (now, 1)
-                return max(0, count - DENIALS)
-            self._denials[code] = (since, count + 1)
-            return 0 if count < DENIALS else None
+
+class FailureLog:
+    """Writes errors that nobody expected, with their traces."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._failures = Ration(clock)
+
+    def __call__(self, error: Exception) -> None:
+        """Write `error`, unless too many of its class were written just now."""
+        # A log that fails, for want of stack or memory say, must not keep the refusal back.
+        with suppress(Exception):
+            if self._failures.withheld(type(error)) is not None:
+                logger.error(
+                    "unexpected error in the license check; the request is refused", exc_info=error
+                )

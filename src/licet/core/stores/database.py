@@ -77,6 +77,16 @@ def write_ahead(connection: sqlite3.Connection) -> None:
         raise NotOursError
 
 
+def make(file: str | Path) -> None:
+    """Make a file that only its owner may use.
+
+    Raises:
+        OSError: it is there, or cannot be made.
+    """
+    # Never opened if it is there: closing a file gives up all locks a process holds on it.
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def own_file(path: str) -> str:
     """Return `path` as an absolute path to a file that only its owner may use; made if needed.
 
@@ -89,8 +99,7 @@ def own_file(path: str) -> str:
     if not path.startswith("/") or not file.name or "\0" in path:
         raise ConfigError("store", "names no file", "write sqlite:///directory/file")
     try:
-        # Never opened if it is there: closing a file gives up all locks a process holds on it.
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        make(file)
     except FileExistsError:
         status = os.lstat(file)
     except OSError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -23,7 +24,7 @@ from licet.core.errors import ConfigError
 from licet.core.flow import Effect
 from licet.core.forks import Locked
 from licet.core.stores import statements
-from licet.core.stores.database import NotOursError, is_busy, own_file, prepare
+from licet.core.stores.database import NotOursError, is_busy, make, own_file, prepare
 from licet.core.stores.effects import Blocking
 from licet.core.stores.interface import PATIENCE, Count, Key, Store, StoreUnavailable
 
@@ -100,7 +101,9 @@ class SQLiteStore(Store, Locked):
             connection.close()
 
     def __del__(self) -> None:
-        self.close()
+        # At its end the interpreter takes modules apart; connections then close by themselves.
+        if os is not None:
+            self.close()
 
     def before_fork(self) -> None:
         """Close the connection, once it rests.
@@ -152,6 +155,9 @@ class SQLiteStore(Store, Locked):
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        # Where somebody has removed the file, SQLite would make one that others may read.
+        with suppress(OSError):
+            make(self._path)
         connection = sqlite3.connect(
             self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
