@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.adapters.contract import Answer
 
 Headers = list[tuple[str, str]] | None
 
 
-def http_scope(method: str, target: str, headers: Headers = None, **changes: Any) -> dict[str, Any]:
-    """Return the scope an ASGI server would make of a request."""
+@dataclass(frozen=True)
+class Connection:
+    """What a server says of a connection, whatever lines came over it.
+
+    Args:
+        peer: the address at the other end; None for a unix socket.
+        host: the `Host` of a request that brings none of its own; None for really none.
+        tls: the TLS extension of ASGI, None where the server has none.
+        variables: further WSGI variables, of the server's own.
+    """
+
+    peer: str | None = "127.0.0.1"
+    host: str | None = "testserver"
+    tls: Mapping[str, object] | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
+
+    def scope(self) -> dict[str, Any]:
+        """Return what an ASGI server says of it."""
+        said: dict[str, Any] = {"client": None if self.peer is None else (self.peer, 50000)}
+        if self.tls is not None:
+            said["extensions"] = {"tls": self.tls}
+        return said
+
+    def environ(self) -> dict[str, Any]:
+        """Return what a WSGI server says of it."""
+        return {"REMOTE_ADDR": self.peer or "", **self.variables}
+
+
+LOOPBACK = Connection()
+
+
+def http_scope(
+    method: str,
+    target: str,
+    headers: Headers = None,
+    host: str | None = "testserver",
+    **changes: Any,
+) -> dict[str, Any]:
+    """Return the scope an ASGI server would make of a request; `host` where it brings none."""
     path, _, query = target.partition("?")
-    lines = [("host", "testserver"), *(headers or [])]
-    if any(name.lower() == "host" for name, _ in headers or []):
-        lines = lines[1:]
+    lines = [*(headers or [])]
+    if host is not None and not any(name.lower() == "host" for name, _ in lines):
+        lines.insert(0, ("host", host))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -67,19 +108,62 @@ async def call(app: Any, scope: dict[str, Any]) -> Answer:
 
 
 class AsgiClient:
-    """An ASGI application, one event loop for each request."""
+    """An ASGI application, one event loop for each request; within `staying`, one for all."""
 
     def __init__(self, app: Any, calls: list[str], backend: str = "asyncio") -> None:
         self.app = app
         self.calls = calls
         self.backend = backend
+        self._portal: BlockingPortal | None = None
 
-    def request(self, method: str, path: str, headers: Headers = None) -> Answer:
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Keep one event loop, which costs many requests less than each its own."""
+        with start_blocking_portal(self.backend) as self._portal:
+            try:
+                yield
+            finally:
+                self._portal = None
+
+    def request(
+        self, method: str, path: str, headers: Headers = None, over: Connection = LOOPBACK
+    ) -> Answer:
         """Send one request."""
-        return anyio.run(call, self.app, http_scope(method, path, headers), backend=self.backend)
+        scope = self.made(method, path, headers, over)
+        if self._portal is not None:
+            return self._portal.call(call, self.app, scope)
+        return anyio.run(call, self.app, scope, backend=self.backend)
+
+    def at_once(self, requests: Iterable[tuple[str, str, Headers]]) -> list[Answer]:
+        """Send these requests at the same time."""
+        answers = []
+
+        async def one(scope: dict[str, Any]) -> None:
+            answers.append(await call(self.app, scope))
+
+        async def every() -> None:
+            async with anyio.create_task_group() as group:
+                for request in requests:
+                    group.start_soon(one, self.made(*request))
+
+        anyio.run(every, backend=self.backend)
+        return answers
+
+    @staticmethod
+    def made(
+        method: str, path: str, headers: Headers = None, over: Connection = LOOPBACK
+    ) -> dict[str, Any]:
+        """Return the scope of a request over a connection."""
+        return http_scope(method, path, headers, over.host, **over.scope())
 
 
-def environ(method: str, target: str, headers: Headers = None, **changes: Any) -> dict[str, Any]:
+def environ(
+    method: str,
+    target: str,
+    headers: Headers = None,
+    host: str | None = "testserver",
+    **changes: Any,
+) -> dict[str, Any]:
     """Return the environ a WSGI server would make of a request, equal fields joined."""
     path, _, query = target.partition("?")
     made: dict[str, Any] = {
@@ -91,7 +175,7 @@ def environ(method: str, target: str, headers: Headers = None, **changes: Any) -
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "testserver",
+        **({} if host is None else {"HTTP_HOST": host}),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": BytesIO(),
@@ -115,7 +199,18 @@ class WsgiClient:
         self.app = app
         self.calls = calls
 
-    def request(self, method: str, path: str, headers: Headers = None) -> Answer:
+    def staying(self) -> AbstractContextManager[None]:
+        """Do nothing: requests come one by one as they are."""
+        return nullcontext()
+
+    def at_once(self, requests: Iterable[tuple[str, str, Headers]]) -> list[Answer]:
+        """Send these requests at the same time."""
+        with ThreadPoolExecutor(32) as pool:
+            return list(pool.map(lambda request: self.request(*request), requests))
+
+    def request(
+        self, method: str, path: str, headers: Headers = None, over: Connection = LOOPBACK
+    ) -> Answer:
         """Send one request."""
         started: list[tuple[int, list[tuple[str, str]]]] = []
 
@@ -128,7 +223,8 @@ class WsgiClient:
             started.append((int(status.split()[0]), headers))
             return None
 
-        body = self.app(environ(method, path, headers), start_response)
+        made = environ(method, path, headers, over.host, **over.environ())
+        body = self.app(made, start_response)
         try:
             whole = b"".join(body)
         finally:

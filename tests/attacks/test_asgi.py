@@ -5,15 +5,16 @@ from __future__ import annotations
 from tests.adapters.test_asgi import OnAsgi
 from tests.attacks.conduct import ConductContract
 from tests.attacks.contract import AttackContract
+from tests.attacks.replay import ReplayContract
 
 
-class TestAsyncio(OnAsgi, AttackContract, ConductContract):
+class TestAsyncio(OnAsgi, AttackContract, ConductContract, ReplayContract):
     """… under asyncio."""
 
     backend = "asyncio"
 
 
-class TestTrio(OnAsgi, ConductContract):
+class TestTrio(OnAsgi, ConductContract, ReplayContract):
     """… under trio, what is about conduct."""
 
     backend = "trio"

@@ -6,13 +6,14 @@ import pytest
 
 from tests.attacks.conduct import ConductContract
 from tests.attacks.contract import AttackContract
+from tests.attacks.replay import ReplayContract
 
 pytest.importorskip("starlette")
 
 from tests.adapters.test_starlette import OnStarlette
 
 
-class TestAsyncio(OnStarlette, AttackContract, ConductContract):
+class TestAsyncio(OnStarlette, AttackContract, ConductContract, ReplayContract):
     """Every row, under asyncio."""
 
     backend = "asyncio"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.adapters.test_wsgi import OnWsgi
 from tests.attacks.conduct import ConductContract
 from tests.attacks.contract import AttackContract
+from tests.attacks.replay import ReplayContract
 
 
-class TestWsgi(OnWsgi, AttackContract, ConductContract):
+class TestWsgi(OnWsgi, AttackContract, ConductContract, ReplayContract):
     """Every row."""

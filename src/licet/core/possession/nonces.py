@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from hmac import compare_digest
+from typing import NoReturn
 
 from licet.core.clock import Clock
 from licet.core.token import base64url
@@ -40,6 +41,9 @@ class Nonces:
         given, now = nonce.encode(), self._now()
         # Both, so that the time taken does not tell which.
         return compare_digest(given, self._made(now)) | compare_digest(given, self._made(now - 1))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is neither copied nor pickled")
 
     def _now(self) -> int:
         return int(self._wall() // LIFETIME)
