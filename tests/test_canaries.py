@@ -24,6 +24,7 @@ from licet.core.request import Credential, Sources, find_credential
 from licet.core.settings import IssuerSettings
 from licet.issuer import Issuer, KeyFileError
 from licet.issuer.signing import SigningKey
+from licet.possession import ProofKey
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import Answer
 from tests.licenses import AUDIENCE, FORGER, ISSUER, ISSUER_NAME, OPTIONS, expired, license_token
@@ -308,3 +309,100 @@ def test_the_admin_key_of_the_license_server_is_never_shown(cage: Cage) -> None:
         server.create_app(Issuer.generate(ISSUER_NAME), key + "é", AUDIENCE)
     cage.raised(caught.value)
     cage.silent_about(key)
+
+
+@pytest.mark.row("R01")
+@pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
+@pytest.mark.parametrize("broken", [False, True], ids=["sound", "broken"])
+def test_a_proof_stays_in_its_request(serve: Serve, broken: bool, cage: Cage) -> None:
+    """Good, replayed, bad in each of its parts; and so does the key that it was made with."""
+    key = ProofKey.generate("Ed25519")
+    url = "https://reports.example"
+    # Each case its own gate, for one that is broken stays so.
+    leeway = 3 + broken + 2 * (serve is serve_asgi)
+    client, gate = serve(Settings(**OPTIONS, external_url=url, leeway=leeway))
+    if broken:
+
+        def fail(*arguments: object, **named: object) -> Any:
+            raise RuntimeError("broken")
+
+        gate._possession._dpop.check = fail  # type: ignore[method-assign]
+    token = license_token(cnf={"jkt": key.jkt}, tenant=CANARY)
+    good = key.proof("GET", f"{url}/me", token, jti=CANARY)
+    proofs = [
+        good,
+        good,
+        good[:-5],
+        key.proof("GET", f"{url}/{CANARY}", token, jti=CANARY + "-2"),
+        key.proof("GET", f"{url}/me", token, jti=CANARY * 30),
+        key.proof("GET", f"{url}/me", token, jti=CANARY + "-3", ath=CANARY),
+        key.proof("GET", f"{url}/me", token, jti=CANARY + "-4", header={"typ": CANARY}),
+        ProofKey.generate().proof("GET", f"{url}/me", token, jti=CANARY + "-5"),
+        CANARY,
+    ]
+    statuses = set()
+    for proof in proofs:
+        for credential in (f"DPoP {token}", f"Bearer {token}"):
+            answer = client.request("GET", "/me", [("Authorization", credential), ("DPoP", proof)])
+            statuses.add(answer.status)
+            cage.answered(answer)
+    assert statuses == ({401, 503} if broken else {200, 401})
+    cage.hear(key, gate, gate._possession, gate._possession._dpop, gate._possession._replays)
+    for thing in (key, gate, gate._possession, gate._possession._replays):
+        cage.pickled(thing)
+    secrets = [part for proof in proofs[:-1] for part in parts(proof)]
+    private = key._key.private_jwk()["d"]
+    cage.silent_about(CANARY, private, *secrets, *parts(token))
+
+
+@pytest.mark.row("R01", "N20")
+@pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
+def test_the_secret_of_nonces_is_never_shown(serve: Serve, cage: Cage) -> None:
+    """A nonce is handed out; what it is made of stays in the settings."""
+    secret = f"{CANARY}-nonce-secret-of-32-bytes"
+    settings = Settings(**OPTIONS, external_url="https://reports.example", dpop_nonce_secret=secret)
+    client, gate = serve(settings)
+    key = ProofKey.generate("Ed25519")
+    token = license_token(cnf={"jkt": key.jkt})
+    for nonce in (None, "guessed"):
+        proof = key.proof("GET", "https://reports.example/me", token, nonce=nonce)
+        headers = [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+        answer = client.request("GET", "/me", headers)
+        assert dict(answer.headers).keys() & {"DPoP-Nonce", "dpop-nonce"}
+        cage.answered(answer)
+    cage.hear(settings, settings.fingerprint, gate, gate._possession._dpop._nonces)
+    for thing in (settings, gate, gate._possession._dpop._nonces):
+        cage.pickled(thing)
+    for wrong in (f"{CANARY}-short", secret + "\n"):
+        with pytest.raises(ConfigError) as caught:
+            Settings(**OPTIONS, dpop_nonce_secret=wrong)
+        cage.raised(caught.value)
+    cage.silent_about(CANARY)
+
+
+@pytest.mark.row("R01", "N18")
+@pytest.mark.parametrize(
+    "address", ["redis://user:{}@127.0.0.1:1/0", "redis://127.0.0.1:1/0?password={}"]
+)
+@pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
+def test_the_password_of_a_store_is_never_shown(serve: Serve, address: str, cage: Cage) -> None:
+    """Wherever its address has it; also where nothing answers there, or the address is wrong."""
+    pytest.importorskip("redis")
+    url = "https://reports.example"
+    settings = Settings(**OPTIONS, external_url=url, store=address.format(CANARY))
+    client, gate = serve(settings)
+    key = ProofKey.generate("Ed25519")
+    token = license_token(cnf={"jkt": key.jkt})
+    headers = [("Authorization", f"DPoP {token}"), ("DPoP", key.proof("GET", f"{url}/me", token))]
+    answer = client.request("GET", "/me", headers)
+    assert answer.status == 503
+    cage.answered(answer)
+    store: Any = gate._possession._replays
+    cage.hear(settings, settings.fingerprint, gate, store, store._pool, store._client)
+    for thing in (settings, gate, store):
+        cage.pickled(thing)
+    for wrong in (settings.store.replace("redis:", "mysql:"), f"{settings.store}&a b=1\r"):
+        with pytest.raises(ConfigError) as caught:
+            Gate(Settings(**OPTIONS, store=wrong))
+        cage.raised(caught.value)
+    cage.silent_about(CANARY)

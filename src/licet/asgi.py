@@ -242,6 +242,8 @@ class LicenseMiddleware:
         grant = gate.recall(credential)
         if grant is None:
             return None
+        if grant.free:
+            return Entitlements(grant, credential, source)
         return gate.admit(grant, credential, source, AsgiFacts, scope)
 
     # -- refusals --------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ def make_license(
         **arguments: as `Issuer.issue` takes them; by default for `AUDIENCE`, with the license
             id `lic_test`. `cnf={"jkt": key.jkt}` binds it to a `ProofKey`; `domains=["testserver"]`
             makes it hold for that host alone, which Django's test client names only if told to:
-            `client.get(path, headers={"host": "testserver"})`.
+            `client.get(path, headers={"host": "testserver"})`. For `ip_ranges` Starlette's client
+            needs an address: `TestClient(app, client=("127.0.0.1", 50000))`.
 
     Raises:
         ValueError: no gate would accept it. To sign that too there is `Issuer.sign`.

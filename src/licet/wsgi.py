@@ -95,7 +95,10 @@ class LicenseMiddleware:
     ) -> list[bytes]:
         """Answer a refusal; with `exc_info`, the server re-raises it if the response started."""
         answer = problem(error, self.settings)
-        status = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+        # An application's own refusal may have a status that has no name.
+        named = answer.status in HTTPStatus.__members__.values()
+        phrase = HTTPStatus(answer.status).phrase if named else "Refused"
+        status = f"{answer.status} {phrase}"
         if exc_info is None:
             start_response(status, list(answer.headers))
         else:

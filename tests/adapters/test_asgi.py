@@ -16,7 +16,7 @@ from licet import (
     requires_role,
     requires_scope,
 )
-from licet.asgi import LicenseMiddleware
+from licet.asgi import AsgiFacts, LicenseMiddleware
 from licet.core.context import find_entitlements
 from tests.adapters.clients import AsgiClient, call, http_scope
 from tests.adapters.contract import AdapterContract, Serving, bearer, me
@@ -305,3 +305,23 @@ def test_a_connection_that_is_given_up_may_be_closed_anywhere() -> None:
     elsewhere = copy_context()
     elsewhere.run(connection.close)
     assert elsewhere.run(find_entitlements) is None
+
+
+@pytest.mark.row("N11")
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [
+        ({"path": "/ü", "raw_path": b"/%C3%BC"}, "/%C3%BC"),
+        ({"path": "/ü/@me", "raw_path": None}, "/%C3%BC/@me"),
+        ({"path": "/!$&'()*+,;=:@-._~"}, "/!$&'()*+,;=:@-._~"),
+        ({"path": "/api/a", "raw_path": b"/api/a", "root_path": "/api"}, "/api/a"),
+        ({"path": "/api", "raw_path": b"/api", "root_path": "/api/"}, "/api"),
+        ({"path": "/a", "raw_path": b"/a", "root_path": "/api"}, "/api/a"),
+        ({"path": "/apia", "raw_path": b"/apia", "root_path": "/api"}, "/api/apia"),
+        ({"path": "/m/a", "root_path": "/api/m", "app_root_path": "/api"}, "/api/m/a"),
+        ({"path": "*", "raw_path": b"*", "root_path": "/api"}, "*"),
+    ],
+)
+def test_the_whole_path_is_as_clients_send_it(scope: dict[str, Any], path: str) -> None:
+    """With the root that a proxy took off, and only that escaped which has to be (RFC 3986)."""
+    assert AsgiFacts(scope).path == path

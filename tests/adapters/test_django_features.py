@@ -17,7 +17,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse, JsonResponse
 from django.template import Context, Template, TemplateSyntaxError
 from django.test import Client
-from django.urls import path
+from django.urls import path, re_path
 from django.utils.decorators import method_decorator
 from django.views import View
 
@@ -25,6 +25,7 @@ import licet
 from licet import LicenseError, requires_feature
 from licet.django.decorators import license_exempt
 from licet.django.views import LicenseRequiredMixin
+from licet.possession import ProofKey
 from licet.testing import entitled
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import Answer, bearer
@@ -612,7 +613,7 @@ import django
 django.setup()
 from django.http import JsonResponse
 from django.test import Client
-from django.urls import path
+from django.urls import path, re_path
 urlpatterns = [path("", lambda request: JsonResponse({"plan": request.entitlements.plan}))]
 client = Client()
 print(client.get("/").json()["code"])
@@ -673,3 +674,21 @@ def test_djangos_own_client_sees_what_a_server_does(project: Project) -> None:
     assert response.json() == {"plan": "professional"}
     assert response["Vary"] == "X-License-Token"
     assert licet.core.context.find_entitlements() is None
+
+
+@pytest.mark.row("N11")
+@serves
+@pytest.mark.parametrize("below", ["", "/api"])
+@pytest.mark.parametrize("target", ["/plain", "/users/@me", "/%C3%A9", "/%E6%97%A5", "/a%20b"])
+def test_a_proof_is_for_the_path_that_its_client_sent(
+    project: Project, server: str, below: str, target: str
+) -> None:
+    """As most clients spell it, in any script, and below a root that a proxy took off."""
+    options = licet_options(**OPTIONS)
+    project(Urls(re_path("", function)), **options, ALLOWED_HOSTS=["reports.example"])
+    project.change(FORCE_SCRIPT_NAME=below or None)
+    key = ProofKey.generate("Ed25519")
+    token = license_token(cnf={"jkt": key.jkt})
+    proof = key.proof("GET", f"http://reports.example{below}{target}", token)
+    headers = [("Host", "reports.example"), ("Authorization", f"DPoP {token}"), ("DPoP", proof)]
+    assert client_of(server).request("GET", target, headers).status == 200

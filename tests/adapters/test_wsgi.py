@@ -174,3 +174,21 @@ def test_exempt_paths_are_relative_to_the_script_name() -> None:
     app(environ("GET", "/health", SCRIPT_NAME="/api"), start_response)
     app(environ("GET", "/api/health", SCRIPT_NAME="/api"), start_response)
     assert [status[:3] for status in statuses] == ["200", "401"]
+
+
+def test_a_refusal_of_ones_own_may_have_any_status() -> None:
+    """A status without a name is answered all the same."""
+
+    class Busy(LicenseError):
+        status = 499
+        codes = ("busy",)
+        title = detail = "Busy"
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        raise Busy
+
+    answer = WsgiClient(LicenseMiddleware(app, **OPTIONS), []).request(
+        "GET", "/", bearer(license_token())
+    )
+    assert answer.status == 499
+    assert json.loads(answer.body)["code"] == "busy"

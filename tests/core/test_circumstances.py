@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from licet.core.circumstances import Circumstances, Where
+from licet.core.circumstances import MAX_EVIDENCE, Circumstances, Observer, Where
 from licet.core.errors import BadHost
+from licet.core.settings import Settings
+from tests.core.hands import Hands
+from tests.core.mmdb import place, write
 from tests.core.observed import observer
 from tests.core.presented import Presented
+from tests.licenses import OPTIONS
 
 PROXIED = {
     "host": ["inner.example"],
@@ -52,6 +58,71 @@ def test_a_framework_that_judges_the_host_has_the_last_word() -> None:
     assert seen.host() == "vouched.example"
 
 
+def test_proxies_speak_the_dialect_that_is_configured() -> None:
+    """With `forwarded_headers="forwarded"` their `Forwarded` counts (RFC 7239)."""
+    lines = {"forwarded": ["for=203.0.113.9;host=reports.example"], "host": ["inner.example"]}
+    proxies = {"trusted_proxies": ("192.0.2.0/24",), "forwarded_headers": "forwarded"}
+    seen = of(Presented(lines=lines), **proxies)
+    assert (seen.host(), str(seen.address())) == ("reports.example", "203.0.113.9")
+
+
+def test_a_database_knows_the_region_of_the_client(tmp_path: Path) -> None:
+    """Of the client and not of the proxy before it; the observer's clock says when to look anew."""
+    path = write(tmp_path / "places.mmdb", {"203.0.113.0/24": place("AT")})
+    options = {"trusted_proxies": ("192.0.2.0/24",), "region_database": str(path)}
+    hands = Hands()
+    observer = Observer(Settings(**{**OPTIONS, **options}), hands.clock)
+    seen = observer.of(Presented(lines=PROXIED), 5.0)
+    assert seen.region() == "AT"
+    assert observer.of(Presented(), 5.0).region() is None
+    write(path, {"203.0.113.0/24": place("CH")})
+    hands.advance(60)
+    assert seen.region() == "CH"
+
+
+def test_evidence_is_whatever_host_and_address_are_read_from() -> None:
+    """Where one of these differs it differs; where only something else does, it does not."""
+
+    def evidence(observer: Observer, **changed: str) -> object:
+        lines = {"host": "h", "origin": "o", "x-forwarded-for": "f", "x-forwarded-host": "g"}
+        lines |= {"forwarded": "w", "x-other": "x"} | {
+            name.replace("_", "-"): value for name, value in changed.items()
+        }
+        facts = Presented(lines={name: [value] for name, value in lines.items()})
+        return observer.of(facts, 5.0).evidence()
+
+    forwarded = {"x_forwarded_for", "x_forwarded_host", "forwarded"}
+    for options, read in (
+        ({}, {"host"}),
+        ({"domain_from": "origin"}, {"origin"}),
+        ({"trusted_proxies": ("192.0.2.0/24",)}, {"host", *forwarded}),
+        ({"trusted_proxies": ("unix",), "domain_from": "origin"}, {"origin", *forwarded}),
+    ):
+        by = observer(**options)
+        assert evidence(by) == evidence(by) is not None
+        changed = {
+            name
+            for name in ("host", "origin", "x_other", *forwarded)
+            if evidence(by, **{name: "other"}) != evidence(by)
+        }
+        assert changed == read
+
+
+def test_long_evidence_is_none() -> None:
+    """Fields and target count together, as far as they are read."""
+
+    def size(host: int, target: int | None = None) -> bool:
+        absolute = None if target is None else "t" * target
+        facts = Presented(lines={"host": ["h" * host]}, absolute_target=absolute)
+        return observer().of(facts, 5.0).evidence() is not None
+
+    assert size(MAX_EVIDENCE)
+    assert size(1, MAX_EVIDENCE - 1)
+    assert not size(MAX_EVIDENCE + 1)
+    assert not size(2, MAX_EVIDENCE - 1)
+    assert not size(1, MAX_EVIDENCE)
+
+
 def test_domains_may_be_those_of_the_calling_page() -> None:
     """With `domain_from="origin"` the host is not asked for at all."""
     seen = of(Presented(lines=PROXIED), domain_from="origin")
@@ -78,6 +149,7 @@ def test_an_application_may_say_what_holds() -> None:
     assert (told.host(), told.domain()) == ("reports.example", "reports.example")
     assert (str(told.address()), told.region()) == ("203.0.113.9", "US-CA")
     assert told.origin() is None
+    Where(origin="https://app.example").check()
     page = observer(domain_from="origin").told(Where(origin="https://app.example"), 7.0)
     assert (page.domain(), page.host(), page.address(), page.region()) == (
         "app.example",
@@ -89,12 +161,12 @@ def test_an_application_may_say_what_holds() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("host", "a b"), ("ip", "10.1"), ("region", "Bavaria"), ("origin", "app.example")],
+    [("host", "a b"), ("ip", "10.1"), ("region", "Bavaria"), ("origin", "calling-page")],
 )
 def test_what_the_application_says_has_to_be_readable(name: str, value: str) -> None:
     """Its own mistake is an error, and no silent refusal; the value is not repeated."""
     with pytest.raises(ValueError, match=name) as caught:
         Where(**{name: value}).check()
     assert value not in str(caught.value).removeprefix(name)
-    with pytest.raises(TypeError, match=name):
+    with pytest.raises(TypeError, match=rf"^{name} is a str, not int$"):
         Where(**{name: 5}).check()  # type: ignore[arg-type]

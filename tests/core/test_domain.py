@@ -250,8 +250,10 @@ def test_a_name_that_is_none_refuses(entry: str) -> None:
 def test_an_entry_that_means_more_than_one_name_refuses(entry: str) -> None:
     """Patterns, networks, URLs, public suffixes and odd addresses, also beside good entries."""
     assert not compiles(entry)
-    assert not compiles("example.com", entry)
-    assert not compiles(entry, "*.example.com")
+    for entries in (["example.com", entry], [entry, "*.example.com"]):
+        with pytest.raises(LicenseInvalid) as caught:
+            Domains.read(entries)
+        assert caught.value.reason == "bad_claim:domains"
 
 
 @pytest.mark.row("F07", "L14")
@@ -278,6 +280,15 @@ def test_a_thousand_entries_are_read_and_no_more() -> None:
     assert holds(entries, "a999.example.com")
     assert not compiles(*entries, "example.org")
     assert not compiles(*(["example.com"] * 10_000))
+
+
+def test_the_longest_name_may_be_licensed() -> None:
+    """253 characters, and the trailing dot beside them; a longer one is none."""
+    longest = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 57, "com"])
+    assert len(longest) == 253
+    for entry in (longest, f"{longest}."):
+        assert holds([entry], longest)
+    assert not compiles(f"{longest}m")
 
 
 def test_it_says_which_rule_and_stays_as_it_is() -> None:
@@ -394,7 +405,10 @@ def test_without_the_list_wildcards_refuse(caplog: pytest.LogCaptureFixture) -> 
         assert not compiles("*.-.com")
     (record,) = caplog.records
     assert record.name == "licet"
-    assert 'pip install "licet[domains]"' in record.getMessage()
+    assert record.getMessage() == (
+        "licenses with a wildcard in `domains` are refused, because the public suffix list is not"
+        ' installed: pip install "licet[domains]"'
+    )
 
 
 def test_the_list_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,6 +433,8 @@ def test_the_list_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join(20)
     assert seen == [True] * 8
+    # What a thread does that had to wait for the lock while another one read.
+    suffixes._load()
     assert len(made) == 1
 
 

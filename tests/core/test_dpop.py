@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licet.core.errors import LicenseInvalid, PossessionInvalid
-from licet.core.keys.jwk import thumbprint
+from licet.core.keys.jwk import VerifyKey, thumbprint
+from licet.core.possession import dpop as module
 from licet.core.possession.dpop import ALGORITHMS, MAX_PROOF, REMEMBERED, Dpop, Seen
 from licet.core.possession.nonces import LIFETIME, Nonces
 from licet.core.token.compact import HeaderCache, parse
@@ -123,6 +125,22 @@ def test_rfc_9449_example_holds() -> None:
         jkt=jkt,
     )
     assert seen == Seen(jkt, "e1j3V_bKic8-LAEB")
+
+
+def test_the_key_of_a_header_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client sends the same header with each proof, so what it was judged by is at hand."""
+    judged = []
+
+    def counted(segment: bytes, jkt: str) -> VerifyKey:
+        judged.append(segment)
+        return judge(segment, jkt)
+
+    judge = module._key
+    monkeypatch.setattr(module, "_key", counted)
+    dpop = Dpop(Hands(wall=NOW).clock)
+    for number in range(3):
+        checked(proof(jti=f"a{number}"), dpop=dpop)
+    assert len(judged) == 1
 
 
 def test_a_remembered_key_is_still_the_right_one() -> None:
@@ -578,6 +596,12 @@ def test_a_nonce_serves_for_a_while() -> None:
         hands.advance(1)
     assert not worker.accepts(nonce)
     assert worker.current() != nonce
+
+
+def test_a_nonce_is_made_as_ever() -> None:
+    """So that workers of two versions, side by side in a rollout, know each other's."""
+    made = hmac.digest(SECRET, b"licet dpop nonce %d" % (NOW // LIFETIME), "sha256")
+    assert Nonces(SECRET, Hands(wall=NOW + LIFETIME - 1).clock).current() == text(made)
 
 
 @pytest.mark.row("N20")

@@ -60,6 +60,27 @@ def test_facts_are_those_of_the_request() -> None:
     assert EnvironFacts({"HTTP_HOST": ""}).origin() is None
 
 
+@pytest.mark.row("N11")
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({}, ""),
+        ({"RAW_URI": "/a%2Fb?x=1"}, "/a%2Fb"),
+        ({"REQUEST_URI": "/app/a", "SCRIPT_NAME": "/app"}, "/app/a"),
+        ({"REQUEST_URI": "/app", "SCRIPT_NAME": "/app"}, "/app"),
+        ({"RAW_URI": "/a", "SCRIPT_NAME": "/app", "PATH_INFO": "/a"}, "/app/a"),
+        ({"RAW_URI": "/apple", "SCRIPT_NAME": "/app", "PATH_INFO": "/apple"}, "/app/apple"),
+        ({"RAW_URI": "*", "SCRIPT_NAME": "/app", "PATH_INFO": "/a"}, "/app/a"),
+        ({"SCRIPT_NAME": "/app", "PATH_INFO": "/users/@me"}, "/app/users/@me"),
+        ({"PATH_INFO": "/!$&'()*+,;=:@-._~"}, "/!$&'()*+,;=:@-._~"),
+        ({"PATH_INFO": '/\xc3\xa9 "%?#'}, "/%C3%A9%20%22%25%3F%23"),
+    ],
+)
+def test_the_whole_path_is_as_clients_send_it(environ: dict[str, str], path: str) -> None:
+    """With the root that a proxy took off, and only that escaped which has to be (RFC 3986)."""
+    assert EnvironFacts(environ).path == path
+
+
 @pytest.mark.parametrize(
     ("environ", "path"),
     [

@@ -207,6 +207,14 @@ def test_what_is_not_exactly_a_host_is_refused(reason: str, texts: list[str]) ->
     assert [(text, refused(text)) for text in texts] == [(text, reason) for text in texts]
 
 
+@pytest.mark.parametrize("text", ["[::1", "[::1]x", "[fe80::1%eth0]", "[", "[1.2.3.4]"])
+def test_brackets_hold_an_ipv6_address_and_nothing_else(text: str) -> None:
+    """Open, followed by something, or around a scope id they refuse."""
+    with pytest.raises(BadHost) as caught:
+        read_address(text)
+    assert caught.value.reason == "bad_address"
+
+
 def test_no_refusal_carries_the_host() -> None:
     """Neither the text nor the reason of an error repeats what was sent."""
     with pytest.raises(BadHost) as caught:
@@ -393,8 +401,10 @@ def test_a_target_that_names_another_host_is_refused(target: str, vouched: str |
 
     assert host("licensed.com") == host("LICENSED.com.") == "licensed.com"
     for other in ("evil.com", "user@licensed.com", "", "licensed.com.evil.com"):
-        with pytest.raises(BadHost):
+        with pytest.raises(BadHost) as caught:
             host(other)
+        if other.endswith("evil.com"):
+            assert caught.value.reason == "ambiguous_host"
 
 
 @pytest.mark.parametrize("target", ["*", "", "x"])

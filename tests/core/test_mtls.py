@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError, LicenseAmbiguous, PossessionInvalid
 from licet.core.facts import RequestFacts
-from licet.core.possession.mtls import MAX_CERTIFICATE, Certificates
+from licet.core.possession.mtls import MAX_CERTIFICATE, MAX_TEXT, Certificates
 from tests.core.jwks import text
 from tests.core.presented import Presented
 
@@ -287,11 +287,13 @@ def test_two_verdicts_are_ambiguous(verify: list[str]) -> None:
         quote(PEM),
         f":{b64encode(PEM.encode()).decode()}:",
         f'"{BASE64}"',
+        f"X{ITEM}X",
+        f"\xa0{ITEM}",
         f":{BASE64}\N{LATIN SMALL LETTER E WITH ACUTE}:",
         ":" + "A" * 65_536 + ":",
     ],
     ids="empty colon colons bare open closed unclosed unopened space parameter two cut newline "
-    "base64url armoured PEM quoted PEM-twice string accent large".split(),
+    "base64url armoured PEM quoted PEM-twice string letters blank accent large".split(),
 )
 def test_anything_but_a_byte_sequence_is_refused(value: str) -> None:
     """Wrong base64, PEM, parameters, two items in one, or too much."""
@@ -400,6 +402,17 @@ def test_large_certificates_are_refused(der: bytes) -> None:
         found("asgi", variables={"tls": {"client_cert_chain": [ssl.DER_cert_to_PEM_cert(der)]}})
 
 
+def test_text_is_read_up_to_its_bound() -> None:
+    """32 KiB of it: PEM with room to spare, and base64 that turns out to be none."""
+    assert by_wsgi(PEM.ljust(MAX_TEXT, "\n")) == DIGEST
+    with refused("cert_too_large"):
+        by_wsgi(PEM.ljust(MAX_TEXT + 1, "\n"))
+    whole = bytes(MAX_TEXT // 4 * 3)
+    for der, reason in ((whole, "cert_malformed"), (whole + b"\0", "cert_too_large")):
+        with refused(reason):
+            by_header(f":{b64encode(der).decode()}:")
+
+
 # -- the setting ------------------------------------------------------------------------------
 
 
@@ -442,8 +455,14 @@ def test_places_that_can_be_configured(value: str, kept: str) -> None:
 )
 def test_places_that_cannot(value: str) -> None:
     """No place, or one that strangers write into: a field's own variable, a name with a twin."""
-    with pytest.raises(ConfigError, match="client_certificate"):
+    with pytest.raises(ConfigError) as caught:
         Certificates.checked("client_certificate", value)
+    assert caught.value.setting == "client_certificate"
+    assert caught.value.problem == f"is {value!r}"
+    assert caught.value.remedy == (
+        "write asgi, wsgi:NAME with a variable of the server (none of HTTP_…), or header:NAME with"
+        " hyphens"
+    )
 
 
 @given(st.sampled_from(["client-cert", "x-ssl-client-cert"]), st.text(max_size=100))

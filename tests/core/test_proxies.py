@@ -86,6 +86,7 @@ def client(value: str | list[str], *, proxies: Proxies = by_networks, peer: str 
         8,
         ["server", "10.0.0.0/8"],
         ["unix", "server"],
+        ["unix", "proxy.internal"],
         ["Unix"],
     ],
     ids=repr,
@@ -97,6 +98,36 @@ def test_a_setting_that_trusts_strangers_or_cannot_work_stops_the_start(value: A
             make(value)
         assert caught.value.setting == "trusted_proxies"
         assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("value", "problem", "remedy"),
+    [
+        ("10.0.0.0/8", "is not a list", "write a list or tuple of networks"),
+        (
+            ["server", "unix"],
+            "names server beside others",
+            "a server that resolves the client hides the proxies; write one or the other",
+        ),
+        (
+            ["10.0.0.1/8"],
+            "holds '10.0.0.1/8'",
+            "write networks without host bits, as 10.0.0.0/8, or unix, or server",
+        ),
+        (["0.0.0.0/0"], "trusts every address", "name the networks your proxies are in"),
+    ],
+)
+def test_what_is_wrong_with_the_setting_is_told(value: Any, problem: str, remedy: str) -> None:
+    """Each mistake has its own words, and what to write instead."""
+    with pytest.raises(ConfigError) as caught:
+        Proxies.checked(value)
+    assert (caught.value.problem, caught.value.remedy) == (problem, remedy)
+
+
+def test_only_named_proxies_are_listened_to() -> None:
+    """Without any, and with `server`, no forwarding field of anybody is read."""
+    listening = [Proxies(named).listens for named in ((), ("server",), ("unix",), TRUSTED)]
+    assert listening == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +191,8 @@ def test_an_untrusted_peer_is_the_client_whatever_it_says() -> None:
         ("010.0.0.9", None),
         ("\u00a0203.0.113.9", None),
         ("192.0.2.7," * 500 + STRANGER, None),
+        (STRANGER.rjust(4096), STRANGER),
+        (STRANGER.rjust(4097), None),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -206,6 +239,8 @@ def test_x_forwarded_for_is_walked_from_the_right(value: str, expected: str | No
         ("", None),
         (STRANGER, None),
         (f"for=192.0.2.7, {'x' * 4096}=1, for={STRANGER}", None),
+        (f"x={'x' * (4096 - len(f'x=, for={STRANGER}'))}, for={STRANGER}", STRANGER),
+        (f"x={'x' * (4097 - len(f'x=, for={STRANGER}'))}, for={STRANGER}", None),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -341,6 +376,8 @@ def test_only_the_configured_field_names_the_host() -> None:
         ("evil.com,licensed.com:8443\t", "licensed.com:8443"),
         (["evil.com", "licensed.com"], "licensed.com"),
         (["licensed.com", "x, evil.com"], "evil.com"),
+        # Only what RFC 9110 calls white space is left off; the rest is no host.
+        ("\xa0licensed.com", "\xa0licensed.com"),
     ],
     ids=repr,
 )
@@ -361,6 +398,7 @@ def test_the_right_most_x_forwarded_host_is_the_nearest_proxys(
         ("host=evil.com, for=192.0.2.1;host=licensed.com", "licensed.com"),
         (["host=evil.com", "host=licensed.com"], "licensed.com"),
         ("host=evil.com, for=192.0.2.1", None),
+        (f"x={'x' * (4096 - len('x=, host=b'))}, host=b", "b"),
     ],
     ids=repr,
 )
@@ -374,6 +412,7 @@ def test_the_right_most_forwarded_element_is_the_nearest_proxys(
 @pytest.mark.row("L12")
 def test_two_dialects_that_disagree_are_ambiguous() -> None:
     """400 and not a choice; the same host in both is no conflict."""
+    by_networks, by_rfc = Proxies(TRUSTED), Proxies(TRUSTED, "forwarded")
     for both in (
         {"x_forwarded_host": "licensed.com", "forwarded": "host=evil.com"},
         {"x_forwarded_host": "licensed.com", "forwarded": 'host="'},

@@ -162,6 +162,19 @@ class TestFile:
         store.close()
 
     @posix
+    def test_is_its_owner_s_alone_when_it_is_made_again(self, file: Path) -> None:
+        """Removed while no connection was open, it comes back for nobody else to read."""
+        before = os.umask(0)
+        try:
+            store = SQLiteStore(str(file))
+            file.unlink()
+            store.increment(CALLS, 1, None, 60).run()
+            assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
+        finally:
+            os.umask(before)
+        store.close()
+
+    @posix
     @pytest.mark.parametrize("mode", [0o644, 0o660, 0o602, 0o601])
     def test_is_refused_if_others_may_use_it(self, file: Path, mode: int) -> None:
         """A file that others may read or write is not used."""

@@ -12,6 +12,7 @@ state those by value. Mutants are made and run in a scratch copy; the checkout s
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import shutil
@@ -30,15 +31,25 @@ ROOT = HERE.parents[1]
 LEAST = 0.9
 #: A mutant that never ends is noticed as well as one that fails.
 KILLED = frozenset({"killed", "timeout", "segfault"})
-#: Joined to the scratch directory's conftest. Tests are collected again in each mutant's process;
-#: pytest would escape the ids it made the first time once more, then find no test by the name that
-#: mutmut gives it, and mutmut would take the mutant for killed.
-FRESH_IDS = """
+#: Joined to the scratch directory's conftest, for mutants are run in children of a process that has
+#: run the tests already. Tests are collected again in each; pytest would escape the ids it made the
+#: first time once more, then find no test by the name that mutmut gives it, and mutmut would take
+#: the mutant for killed. And what the source has remembered is an answer no mutant gave.
+ANEW = """
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc):
     for mark in metafunc.definition.iter_markers("parametrize"):
         object.__setattr__(mark._param_ids_from or mark, "_param_ids_generated", None)
+
+
+def pytest_sessionstart(session):
+    import functools, gc
+
+    for each in gc.get_objects():
+        if isinstance(each, functools._lru_cache_wrapper):
+            if getattr(each, "__module__", "").startswith("licet."):
+                each.cache_clear()
 """
 
 
@@ -58,17 +69,34 @@ def mutmut(directory: Path, *arguments: str) -> str:
 
 
 def prepare(directory: Path) -> None:
-    """Lay a copy of the source and of the core's tests into `directory`."""
+    """Lay a copy of the source and of the core's tests, with their vectors, into `directory`."""
+    # mutmut would go by what it found there before, with other tests.
+    shutil.rmtree(directory / "mutants", ignore_errors=True)
     junk = shutil.ignore_patterns("__pycache__")
-    for name in ("src", "tests/core"):
+    for name in ("src", "tests/core", "tests/vectors"):
         shutil.copytree(ROOT / name, directory / name, dirs_exist_ok=True, ignore=junk)
     for path in (ROOT / "tests").glob("*.py"):
         if not path.name.startswith("test_"):
             shutil.copy(path, directory / "tests")
     conftest = directory / "tests" / "conftest.py"
-    conftest.write_text(conftest.read_text() + FRESH_IDS)
+    conftest.write_text(conftest.read_text() + ANEW)
+    for path in (directory / "src" / "licet" / "core").rglob("*.py"):
+        path.write_text(undecorated(path.read_text()))
     whole = (ROOT / "pyproject.toml").read_text() + "\n" + (HERE / "mutmut.toml").read_text()
     (directory / "pyproject.toml").write_text(whole)
+
+
+def undecorated(source: str) -> str:
+    """Return `source` with `lru_cache` behind functions: mutmut passes over decorated ones."""
+    lines = source.splitlines(keepends=True)
+    for node in reversed(ast.parse(source).body):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for mark in node.decorator_list:
+            if (decorator := ast.unparse(mark)).startswith("lru_cache"):
+                lines.insert(node.end_lineno or 0, f"{node.name} = {decorator}({node.name})\n")
+                del lines[mark.lineno - 1 : mark.end_lineno]
+    return "".join(lines)
 
 
 def outcomes(directory: Path) -> dict[str, str]:

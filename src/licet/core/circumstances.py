@@ -156,6 +156,14 @@ class _Observed:
         return None if source is None else source.region(self._facts, self.address())
 
 
+_EXAMPLES = {
+    "host": "reports.example or [2001:db8::1]:8443",
+    "origin": "https://app.example",
+    "ip": "203.0.113.9",
+    "region": "DE or US-CA",
+}
+
+
 class Where(NamedTuple):
     """What an application says of the circumstances where there is no request.
 
@@ -190,7 +198,7 @@ class Where(NamedTuple):
             if not isinstance(value, str):
                 raise TypeError(f"{name} is a str, not {type(value).__name__}")
             if readers[name](value) is None:
-                raise ValueError(f"{name} is not one")
+                raise ValueError(f"{name} cannot be read: write {_EXAMPLES[name]}")
 
 
 NOWHERE = Where()

@@ -159,5 +159,7 @@ class EnvironMemory:
         grant = gate.recall(credential)
         if grant is None:
             return None
+        if grant.free:
+            return Entitlements(grant, credential, source)
         facts = self._facts
         return gate.admit(grant, credential, source, facts, environ if request is None else request)

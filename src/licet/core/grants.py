@@ -39,6 +39,7 @@ class Grant:
         verified_by: who vouched.
         wall: the clock that its end is judged by.
         ended: what is raised once it has ended, where that is not `LicenseExpired`.
+        free: whether it holds for every request: nothing of one has to be looked at.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Grant:
         "ended",
         "ends_at",
         "expires_at",
+        "free",
         "generation",
         "issued_at",
         "issuer",
@@ -73,6 +75,7 @@ class Grant:
         verified_by: Literal["local", "online"] = "local",
         wall: Callable[[], float] = SYSTEM_CLOCK.wall,
         ended: LicenseError | None = None,
+        free: bool = False,
     ) -> None:
         self.terms = terms
         self.issuer = claims.issuer
@@ -89,6 +92,7 @@ class Grant:
         self.verified_by: Literal["local", "online"] = verified_by
         self.wall = wall
         self.ended = ended
+        self.free = free
 
 
 class GrantStats(NamedTuple):

@@ -38,6 +38,7 @@ class Judge:
         self._max_size = settings.max_token_size
         self._max_age = settings.grant_max_age
         self._leeway = settings.leeway
+        self._https_only = settings.require_https
         self._wall = clock.wall
         installed = settings.license is not None
         self._ended = InstallationUnlicensed.because("expired") if installed else None
@@ -77,4 +78,5 @@ class Judge:
             generation=snapshot.generation,
             wall=self._wall if at is None else partial(float, at),
             ended=self._ended,
+            free=terms.conditions is None and not self._https_only,
         )

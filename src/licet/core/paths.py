@@ -1,8 +1,8 @@
 """Paths: how they are spelt, and which of them need no license.
 
-For an exemption a path is compared as the server decoded it once. One that another component could read as a
-different path (dot segments, doubled slashes, `;`, a second level of percent-encoding) is never
-exempt, whatever the rules say.
+For an exemption a path is compared as the server decoded it once. One that another component
+could read as a different path (dot segments, doubled slashes, `;`, a second level of
+percent-encoding) is never exempt, whatever the rules say.
 """
 
 from __future__ import annotations
