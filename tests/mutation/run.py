@@ -34,7 +34,7 @@ KILLED = frozenset({"killed", "timeout", "segfault"})
 #: Joined to the scratch directory's conftest, for mutants are run in children of a process that has
 #: run the tests already. Tests are collected again in each; pytest would escape the ids it made the
 #: first time once more, then find no test by the name that mutmut gives it, and mutmut would take
-#: the mutant for killed. And what the source has remembered is an answer no mutant gave.
+#: the mutant for killed. And what was remembered of a test before is an answer no mutant gives.
 ANEW = """
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,13 +43,21 @@ def pytest_generate_tests(metafunc):
         object.__setattr__(mark._param_ids_from or mark, "_param_ids_generated", None)
 
 
-def pytest_sessionstart(session):
+REMEMBERING = []
+
+
+def pytest_collection_finish(session):
     import functools, gc
 
     for each in gc.get_objects():
         if isinstance(each, functools._lru_cache_wrapper):
             if getattr(each, "__module__", "").startswith("licet."):
-                each.cache_clear()
+                REMEMBERING.append(each)
+
+
+def pytest_runtest_setup(item):
+    for each in REMEMBERING:
+        each.cache_clear()
 """
 
 

@@ -30,7 +30,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class LicetError(Exception):
@@ -162,14 +162,9 @@ class PossessionInvalid(LicenseError):
     detail = "The proof of possession does not hold."
 
     def __init__(
-        self,
-        reason: str | None = None,
-        *,
-        code: str | None = None,
-        members: Mapping[str, object] | None = None,
-        nonce: str | None = None,
+        self, reason: str | None = None, *, nonce: str | None = None, **described: Any
     ) -> None:
-        super().__init__(reason, code=code, members=members)
+        super().__init__(reason, **described)
         self.nonce = nonce
 
 
