@@ -381,7 +381,7 @@ class _Everything:
         self.sources = sources
 
     def recall(self, presented: bytes) -> object:
-        return SimpleNamespace() if re.fullmatch(rb"[\w.-]+", presented) else None
+        return SimpleNamespace(free=False) if re.fullmatch(rb"[\w.-]+", presented) else None
 
     def admit(
         self, grant: object, presented: bytes, source: str, facts: object, request: object
