@@ -20,7 +20,7 @@ import pytest
 
 from licet.core.errors import LicetError
 from licet.core.flow import Effect
-from licet.core.stores import Store, StoreUnavailable, key
+from licet.core.stores import Store, StoreUnavailable, database, effects, key, sqlite
 from licet.core.stores.database import NotOursError, write_ahead
 from licet.core.stores.interface import PATIENCE
 from licet.core.stores.sqlite import SQLiteStore
@@ -29,6 +29,7 @@ from tests.core.redis_server import BINARY, RedisServer
 
 pytest.importorskip("redis", reason="needs redis-py")
 
+from licet.core.stores import redis
 from licet.core.stores.redis import TIMEOUT, RedisStore, _Opened, _opened
 
 CALLS = key("calls")
@@ -57,7 +58,16 @@ NONSENSE = {
     "half": (b"$500\r\nhello", "timeout"),
     "bytes": (bytes(range(128, 256)) + b"\r\n", ""),
 }
+#: Seconds of patience here, where nobody's patience is rewarded.
+BRIEF = 0.8
 needs_server = pytest.mark.skipif(BINARY is None, reason="needs a redis-server or valkey-server")
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here ever answers: a shorter wait shows the same."""
+    for module in (database, effects, redis, sqlite):
+        monkeypatch.setattr(module, "PATIENCE", BRIEF)
 
 
 @pytest.fixture(name="ask", params=WORLDS)
