@@ -151,9 +151,10 @@ class LicenseMiddleware:
         self._fields = {name.encode(): name for name in sources.headers}
         if sources.cookies:
             self._fields[b"cookie"] = "cookie"
-        # Whether a license may be anywhere but in a field.
-        self._elsewhere = self.gate.installation is not None or bool(sources.queries)
-        self._exempts = bool(self.gate.exempt_paths)
+        # Whether a request may need no license, or bring it anywhere but in a field.
+        self._special = bool(
+            self.gate.exempt_paths or self.gate.installation is not None or sources.queries
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection, and serve it or refuse it."""
@@ -218,13 +219,13 @@ class LicenseMiddleware:
     def _recall(self, scope: Scope) -> Entitlements | None:
         """Answer from memory where the request is of the plain kind: one field, one token."""
         gate = self.gate
-        if self._exempts and route_path(scope) in gate.exempt_paths:
-            return gate.peek(AsgiFacts(scope))
-        if self._elsewhere:
+        if self._special:
+            if route_path(scope) in gate.exempt_paths:
+                return gate.peek(AsgiFacts(scope))
             if gate.installation is not None:
                 held = gate.installation.recall()
                 return None if held is None else gate.admit(*held, "", AsgiFacts, scope)
-            if scope.get("query_string"):
+            if gate.sources.queries and scope.get("query_string"):
                 return None
         fields = self._fields
         source, credential = None, b""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hmac
+import pickle
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -621,6 +623,13 @@ def test_a_nonce_of_another_secret_or_of_tomorrow_is_refused() -> None:
     assert not ours.accepts(Nonces(bytes(32), hands.clock).current())
     later = Hands(wall=NOW + LIFETIME)
     assert not ours.accepts(Nonces(SECRET, later.clock).current())
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_secret_is_neither_copied_nor_pickled(way: Callable[[object], object]) -> None:
+    """It would leave the process in whatever a queue or a crash report writes down."""
+    with pytest.raises(TypeError, match=r"^a secret is neither copied nor pickled$"):
+        way(Nonces(SECRET, Hands(wall=NOW).clock))
 
 
 @pytest.mark.row("N20")

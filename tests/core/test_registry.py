@@ -208,6 +208,13 @@ def test_a_falsy_answer_is_no(answer: object) -> None:
     assert denial({"tenant": 1}).code == "license_constraint"
 
 
+@pytest.mark.parametrize("answer", [True, 1, "yes", [0]])
+def test_a_truthy_answer_is_yes(answer: object) -> None:
+    """Whatever is true to Python, as a match of a pattern is."""
+    constraint("tenant")(lambda value, facts: answer)
+    conditions({"tenant": 1}).check(observer().told(HERE, 0.0))
+
+
 def test_an_exception_is_neither_yes_nor_no() -> None:
     """It leaves the check as it is; the gate makes it a 503."""
 
@@ -290,8 +297,17 @@ def test_parentheses_are_not_forgotten() -> None:
     """Used bare it fails at import, as does a thing that cannot be called."""
     with pytest.raises(TypeError, match=r"^write @constraint\('name'\), with parentheses$"):
         constraint(lambda value, facts: True)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^@constraint goes on a plain function"):
-        constraint("tenant")(3)  # type: ignore[type-var]
+
+    class Mute:
+        def __init__(self, value: Any) -> None: ...
+
+    for judge in (3, Mute):
+        with pytest.raises(TypeError) as caught:
+            constraint("tenant")(judge)  # type: ignore[type-var]
+        assert str(caught.value) == (
+            "@constraint goes on a plain function, or a class with a plain __call__:"
+            " no coroutine, no generator"
+        )
 
 
 # -- what is remembered of circumstances ----------------------------------------------------------

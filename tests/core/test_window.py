@@ -256,6 +256,22 @@ def test_without_a_database_of_zones_the_log_names_the_package(
         module._zones.cache_clear()
 
 
+def test_the_clock_of_the_machine_is_no_zone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a system lists it as `localtime`, beside the zones of the world, which need no word."""
+    monkeypatch.setattr(module, "available_timezones", lambda: {"localtime", BERLIN})
+    monkeypatch.setattr(module, "ZoneInfo", lambda key: zoneinfo.ZoneInfo(BERLIN))
+    module._zones.cache_clear()
+    try:
+        assert holds(OFFICE, 2027, 6, 7, 12, tz=BERLIN)
+        with pytest.raises(LicenseInvalid):
+            Windows.read([{**OFFICE, "tz": "localtime"}])
+        assert not caplog.records
+    finally:
+        module._zones.cache_clear()
+
+
 @pytest.mark.parametrize("error", [ValueError, OSError, zoneinfo.ZoneInfoNotFoundError])
 def test_a_zone_that_cannot_be_loaded_refuses(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]

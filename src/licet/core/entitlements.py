@@ -27,9 +27,12 @@ class Entitlements:
         grant: the verified license; the view follows its clock.
         credential: the license token of this request, until `release`.
         source: where that token came from, for the caches between.
+
+    Attributes:
+        source: the entry of `sources` the license came from; empty for an installation license.
     """
 
-    __slots__ = ("_claims", "_credential", "_grant", "_source")
+    __slots__ = ("_claims", "_credential", "_grant", "source")
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class Entitlements:
     ) -> None:
         self._grant = grant
         self._credential = credential
-        self._source = source
+        self.source = source
         self._claims: Mapping[str, object] | None = None
 
     @classmethod
@@ -112,11 +115,6 @@ class Entitlements:
     def verified_by(self) -> Literal["local", "online"]:
         """Who vouched for the license: its signature here, or the license server."""
         return self._grant.verified_by
-
-    @property
-    def source(self) -> str:
-        """The entry of `sources` the license came from; empty for an installation license."""
-        return self._source
 
     @property
     def claims(self) -> Mapping[str, object]:
