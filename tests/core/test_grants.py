@@ -54,6 +54,7 @@ def test_a_grant_says_what_the_claims_say() -> None:
     assert (one.issued_at, one.expires_at, one.since) == (100, 200, 110)
     assert (one.terms, one.thumbprint, one.generation) == (TERMS, "thumbprint", 3)
     assert one.verified_by == "local"
+    assert (one.ended, one.free) == (None, False)
 
 
 def test_a_grant_holds_no_payload() -> None:

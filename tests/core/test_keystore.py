@@ -354,6 +354,20 @@ def test_a_key_published_while_a_flight_was_under_way_is_not_remembered_as_absen
     assert setup.refused("c") == "found"
 
 
+def test_a_failed_flight_says_when_the_next_may_leave() -> None:
+    """Its own caller learns of the back-off as those do who come during it; a second at least."""
+    setup = Setup("a")
+    setup.issuer.up = False
+    waits = []
+    for _ in range(4):
+        told = setup.refused("a")
+        waits.append(setup.store.health().retry_after)
+        assert told == f"503 after {max(1.0, waits[-1]):g}"
+        setup.hands.advance(waits[-1])
+    assert setup.issuer.asked == 4
+    assert waits[-1] > 1
+
+
 def test_a_flight_without_an_outcome_is_undecided() -> None:
     """Who ran out of patience knows nothing."""
     setup = Setup("a")

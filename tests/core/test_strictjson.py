@@ -193,6 +193,15 @@ def test_text_that_never_ends_costs_its_length_once() -> None:
         strictjson.loads(b"[" * (MAX_DEPTH + 1) + unclosed.encode())
 
 
+@pytest.mark.parametrize("blank", ["\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2003", "\ufeff"])
+def test_only_four_characters_are_blank(blank: str) -> None:
+    """Around a document as inside (RFC 8259, section 2): others are no white space of JSON."""
+    for text in (blank + "{}", "{}" + blank):
+        with pytest.raises(ValueError, match=r"Expecting value|more than one value"):
+            strictjson.loads(text.encode())
+    assert strictjson.loads(b" \t\n\r{} \t\n\r") == {}
+
+
 def test_a_full_stack_is_a_refusal() -> None:
     """S07: whatever is left of the caller's stack, the answer is a value or a ValueError."""
     data = (
