@@ -22,6 +22,7 @@ from licet.core.possession.binding import Binding
 from licet.core.possession.dpop import Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
+from licet.core.proxies import Proxies
 from licet.core.request import Credential
 from licet.core.stores import Store, StoreUnavailable, key
 from licet.core.stores.memory import MemoryStore
@@ -51,7 +52,7 @@ class Gate:
         self.replays = Replays()
         self.possession = Possession(
             Dpop(self.hands.clock),
-            Certificates("header:client-cert", lambda _: True),
+            Certificates("header:client-cert", Proxies(("server",))),
             replays or self.replays,
             external_url,
         )

@@ -14,7 +14,7 @@ from licet.asgi import AsgiFacts
 from licet.core.environ import EnvironFacts
 from licet.core.errors import BadHost
 from licet.core.facts import RequestFacts
-from licet.core.hosts import MAX_NAME, read_address, read_authority, read_origin, request_host
+from licet.core.hosts import MAX_NAME, read_authority, read_literal, read_origin, request_host
 from tests import vectors
 
 LONGEST_NAME = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
@@ -211,7 +211,7 @@ def test_what_is_not_exactly_a_host_is_refused(reason: str, texts: list[str]) ->
 def test_brackets_hold_an_ipv6_address_and_nothing_else(text: str) -> None:
     """Open, followed by something, or around a scope id they refuse."""
     with pytest.raises(BadHost) as caught:
-        read_address(text)
+        read_literal(text)
     assert caught.value.reason == "bad_address"
 
 
@@ -273,7 +273,7 @@ def test_an_ipv6_address_is_the_same_however_it_is_written(
     short = str(address)
     text = getattr(address, "exploded") if exploded else short  # noqa: B009
     text = f"[{text.upper() if upper else text}]" + ("" if port is None else f":{port}")
-    assert read_authority(text) == read_address(f"[{short}]")
+    assert read_authority(text) == read_literal(f"[{short}]")
 
 
 def test_a_host_is_parsed_once() -> None:

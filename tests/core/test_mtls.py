@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from licet.core.errors import ConfigError, LicenseAmbiguous, PossessionInvalid
 from licet.core.facts import RequestFacts
 from licet.core.possession.mtls import MAX_CERTIFICATE, MAX_TEXT, Certificates
+from licet.core.proxies import Proxies
 from tests.core.jwks import text
 from tests.core.presented import Presented
 
@@ -42,7 +43,8 @@ VERIFIED = {"x-ssl-client-verify": ["SUCCESS"]}
 
 def found(place: str | None, *, trusted: bool = True, **facts: Any) -> str | None:
     """Return the thumbprint found at `place` in a request with these facts."""
-    return Certificates(place, lambda _: trusted).thumbprint(Presented(**facts))
+    proxies = Proxies(("server",) if trusted else ())
+    return Certificates(place, proxies).thumbprint(Presented(**facts))
 
 
 def by_header(value: str, *, name: str = "client-cert", **more: Sequence[str]) -> str | None:
@@ -232,11 +234,12 @@ def test_trust_is_asked_of_this_request() -> None:
     """Whose word counts is told by the request's own facts."""
     asked = []
 
-    def trusts(facts: RequestFacts) -> bool:
-        asked.append(facts)
-        return facts.peer == "192.0.2.7"
+    class Asked(Proxies):
+        def trusts(self, facts: RequestFacts) -> bool:
+            asked.append(facts)
+            return facts.peer == "192.0.2.7"
 
-    certificates = Certificates("header:client-cert", trusts)
+    certificates = Certificates("header:client-cert", Asked())
     facts = [Presented(lines={"client-cert": [ITEM]}, peer=f"192.0.2.{n}") for n in (7, 8)]
     assert [certificates.thumbprint(one) for one in facts] == [DIGEST, None]
     assert asked == facts

@@ -11,8 +11,9 @@ import pytest
 from licet.core.circumstances import Circumstances, Where
 from licet.core.constraints import custom
 from licet.core.constraints.custom import constraint
-from licet.core.constraints.registry import MAX_EVIDENCE, Conditions, Rule, read_conditions
+from licet.core.constraints.registry import MOST_PLACES, Conditions, Rule, read_conditions
 from licet.core.errors import BadHost, ConstraintViolated, LicenseInvalid
+from licet.core.terms import _TERM_CLAIMS
 from tests.core.observed import observer
 from tests.core.presented import Presented
 
@@ -285,6 +286,11 @@ def test_a_claim_with_a_meaning_gets_no_other(name: str) -> None:
         constraint(name)
 
 
+def test_every_claim_that_is_read_here_is_taken() -> None:
+    """A function of an application's own can stand in for none of them."""
+    assert frozenset(_TERM_CLAIMS) <= custom.TAKEN
+
+
 def test_two_functions_cannot_judge_one_claim() -> None:
     """The second one is told, and the first one stays."""
     constraint("tenant")(lambda value, facts: False)
@@ -433,8 +439,8 @@ def test_a_judged_host_is_asked_for_each_time() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     """However many hosts a wildcard covers, and however long what a stranger sends."""
     read = conditions({"ip_ranges": ["203.0.113.0/24"]})
-    for number in range(2 * MAX_EVIDENCE + 1):
+    for number in range(2 * MOST_PLACES + 1):
         read.check(requested(host=f"h{number}.example"))
-        assert len(read._met) == number % MAX_EVIDENCE + 1
+        assert len(read._met) == number % MOST_PLACES + 1
     assert observer().of(Presented(lines={"host": ["x" * 600]}), 0.0).evidence() is None
     assert observer().of(Presented(absolute_target="x" * 600), 0.0).evidence() is None

@@ -83,7 +83,7 @@ def possession(settings: Settings, clock: Clock, proxies: Proxies) -> Possession
     secret = settings.dpop_nonce_secret
     return Possession(
         Dpop(clock, None if secret is None else Nonces(secret.encode(), clock)),
-        Certificates(settings.client_certificate, proxies.trusts),
+        Certificates(settings.client_certificate, proxies),
         open_store(settings.store, clock),
         settings.external_url,
     )

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseExpired, LicenseRequired
-from licet.core.grants import Grant
+from licet.core.grants import UNLIMITED, Grant, Terms
 from licet.core.lifecycle import Status
-from licet.core.terms import UNLIMITED, Terms
 from licet.core.token import base64url, strictjson
 from licet.core.token.claims import Claims
 

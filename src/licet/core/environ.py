@@ -38,20 +38,25 @@ class EnvironFacts:
         return str(self.environ.get("REQUEST_METHOD", ""))
 
     @property
+    def target(self) -> str:
+        """The request target as it came, where the server keeps it, else empty."""
+        return str(self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or "")
+
+    @property
     def path(self) -> str:
         """The path as sent, where the server keeps it; else what it decoded, encoded anew."""
         environ = self.environ
         root = str(environ.get("SCRIPT_NAME", "")).encode("latin-1", "replace")
-        target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-        if target and target[0] == "/":
-            return whole(str(target).partition("?")[0], root)
+        target = self.target
+        if target[:1] == "/":
+            return whole(target.partition("?")[0], root)
         return spelt(root + str(environ.get("PATH_INFO", "")).encode("latin-1", "replace"))
 
     @property
     def absolute_target(self) -> str | None:
-        """A target as it came, where the server keeps it."""
-        target = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI")
-        return str(target) if target and target[0] != "/" else None
+        """The target, where it does not begin as a path does."""
+        target = self.target
+        return target if target and target[0] != "/" else None
 
     @property
     def query_string(self) -> str:

@@ -7,17 +7,42 @@ the credential, so that no bearer secret stays in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from licet.core.clock import SYSTEM_CLOCK
 from licet.core.errors import LicenseError
 from licet.core.forks import Locked
-from licet.core.terms import Terms
 from licet.core.token.claims import Claims
 
 if TYPE_CHECKING:
+    from licet.core.constraints.registry import Conditions
     from licet.core.keys.keystore import KeyStore
+
+#: What `limits` says where nothing is limited: comparisons with a count do the right thing.
+UNLIMITED = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a license says may be used.
+
+    Attributes:
+        plan: text for people; never decides.
+        features: what `requires_feature` asks for.
+        limits: name to number, `UNLIMITED` where the license says so.
+        scopes: the words of `scope` (RFC 6749, section 3.3).
+        roles: what `requires_role` asks for.
+        conditions: what the request itself has to meet; None for most licenses.
+    """
+
+    plan: str | None
+    features: frozenset[str]
+    limits: Mapping[str, int]
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    conditions: Conditions | None = None
 
 
 class Grant:

@@ -55,10 +55,10 @@ def read_authority(text: str) -> str:
     host, port = found.groups()
     if port is not None and not (_PORT.fullmatch(port) and int(port) <= 65535):
         raise BadHost("bad_port")
-    return read_address(host) or read_name(host.lower())
+    return read_literal(host) or read_name(host.lower())
 
 
-def read_address(text: str) -> str | None:
+def read_literal(text: str) -> str | None:
     """Return the canonical text of an IP address, None where `text` is none.
 
     Args:

@@ -10,52 +10,28 @@ import marshal
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from licet.core.constraints.custom import custom_names
-from licet.core.constraints.registry import Conditions, read_conditions
+from licet.core.constraints.registry import ENFORCED, NOT_ENFORCED, read_conditions
 from licet.core.errors import LicenseInvalid
 from licet.core.forks import Locked
+from licet.core.grants import UNLIMITED as UNLIMITED
+from licet.core.grants import Terms
 from licet.core.token.claims import MAX_ENTRIES, optional_text
 
-#: What `limits` says where nothing is limited: comparisons with a count do the right thing.
-UNLIMITED = 2**63 - 1
 _MAX_LIMIT = 2**53
 _MAX_GRACE = 90 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _PERIODS = frozenset({"minute", "hour", "day", "month", "term"})
 
-#: The claims that make up terms; licenses that agree in all of them share one `Terms`.
-_TERM_CLAIMS = tuple(
-    "plan features limits scope role roles trial grace must_understand domain domains ip_range"
-    " ip_ranges region regions time_window time_windows time_limit cnf status".split()
-)
-#: Of these, the ones that most licenses have; the others are looked up only where one is there.
+#: The claims that make up terms and that most licenses have.
 _USUAL_CLAIMS = ("plan", "features", "limits", "scope", "roles")
-_UNUSUAL_CLAIMS = frozenset(_TERM_CLAIMS).difference(_USUAL_CLAIMS)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a license says may be used.
-
-    Attributes:
-        plan: text for people; never decides.
-        features: what `requires_feature` asks for.
-        limits: name to number, `UNLIMITED` where the license says so.
-        scopes: the words of `scope` (RFC 6749, section 3.3).
-        roles: what `requires_role` asks for.
-        conditions: what the request itself has to meet; None for most licenses.
-    """
-
-    plan: str | None
-    features: frozenset[str]
-    limits: Mapping[str, int]
-    scopes: frozenset[str]
-    roles: frozenset[str]
-    conditions: Conditions | None = None
+#: The others, which are looked up only where one is there. Licenses that agree in all of them, and
+#: in constraints of one's own, share one `Terms`.
+_UNUSUAL_CLAIMS = ENFORCED.union(NOT_ENFORCED, ("role", "trial", "grace", "must_understand"))
+_TERM_CLAIMS = (*_USUAL_CLAIMS, *sorted(_UNUSUAL_CLAIMS))
 
 
 class TermsTable(Locked):

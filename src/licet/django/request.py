@@ -55,11 +55,10 @@ class DjangoFacts(EnvironFacts):
         # Unlike what servers write into the variables, Django's path and root are text.
         arrived = spelt(self.request.path)
         raw: bytes | None = (getattr(self.request, "scope", None) or {}).get("raw_path")
-        target = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI")
         if raw is not None:
             arrived = raw.decode("latin-1")
-        elif target and target[0] == "/":
-            arrived = str(target).partition("?")[0]
+        elif self.target[:1] == "/":
+            arrived = self.target.partition("?")[0]
         return whole(arrived, str(self.environ.get("SCRIPT_NAME", "")))
 
     @property

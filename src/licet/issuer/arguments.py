@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Seconds: TypeAlias = float | timedelta
 Instant: TypeAlias = float | datetime
@@ -17,14 +17,26 @@ Instant: TypeAlias = float | datetime
 
 def texts(name: str, values: object) -> list[str] | None:
     """Return texts as a list, None where there are none given."""
+    # list("reports") would be seven features.
+    return _listed(name, values, str, "texts")
+
+
+def objects(name: str, values: object) -> list[dict[str, object]] | None:
+    """Return mappings as a list of JSON objects, None where there are none given."""
+    # list({"from": "07:00"}) would be the names of its members.
+    listed = _listed(name, values, Mapping, "mappings")
+    return None if listed is None else [dict(value) for value in listed]
+
+
+def _listed(name: str, values: object, kind: type[Any], kinds: str) -> list[Any] | None:
+    """Return values of one kind as a list; one that is no list of them is iterable all the same."""
     if values is None:
         return None
-    # list("reports") would be seven features.
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} is a list of texts, even where it holds one")
+    if isinstance(values, kind) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} is a list of {kinds}, even where it holds one")
     listed = list(values)
-    if not all(isinstance(value, str) for value in listed):
-        raise ValueError(f"{name} is a list of texts and of nothing else")
+    if not all(isinstance(value, kind) for value in listed):
+        raise ValueError(f"{name} is a list of {kinds} and of nothing else")
     return listed
 
 
@@ -46,19 +58,6 @@ def members(name: str, value: object) -> dict[str, object] | None:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} is a mapping")
     return dict(value)
-
-
-def objects(name: str, values: object) -> list[dict[str, object]] | None:
-    """Return mappings as a list of JSON objects, None where there are none given."""
-    if values is None:
-        return None
-    # list({"from": "07:00"}) would be the names of its members.
-    if isinstance(values, Mapping) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} is a list of mappings, even where it holds one")
-    listed = list(values)
-    if not all(isinstance(value, Mapping) for value in listed):
-        raise ValueError(f"{name} is a list of mappings and of nothing else")
-    return [dict(value) for value in listed]
 
 
 def seconds(name: str, value: Seconds) -> int:

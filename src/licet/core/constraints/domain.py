@@ -11,28 +11,24 @@ import logging
 import string
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import idna
 
 from licet.core.errors import BadHost, LicenseInvalid
 from licet.core.forks import Locked
-from licet.core.hosts import MAX_NAME, read_address, read_name
+from licet.core.hosts import MAX_NAME, read_literal, read_name
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
+    from licet.core.circumstances import Circumstances
+
 logger = logging.getLogger("licet")
 
 # Not `str.lower`, which takes the Kelvin sign for a k.
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
-
-class _Circumstances(Protocol):
-    def domain(self) -> str | None:
-        """Return the host to judge, None where there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ class Domains:
             (parents if wildcard else names).add(host)
         return cls(frozenset(names), frozenset(parents))
 
-    def holds(self, circumstances: _Circumstances) -> bool:
+    def holds(self, circumstances: Circumstances) -> bool:
         """Whether the host is listed, or one label longer than a wildcard's name.
 
         Raises:
@@ -89,7 +85,7 @@ def _read_entry(entry: object, *, wildcard: bool) -> str:
     if not isinstance(entry, str) or len(entry) > MAX_NAME + len("."):
         raise LicenseInvalid("bad_claim:domains")
     try:
-        address = read_address(f"[{entry}]" if entry.count(":") > 1 and entry[0] != "[" else entry)
+        address = read_literal(f"[{entry}]" if entry.count(":") > 1 and entry[0] != "[" else entry)
         if address and not wildcard:
             return address
         name = read_name(".".join(map(_a_label, entry.translate(_LOWER).split("."))))

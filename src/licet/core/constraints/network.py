@@ -7,17 +7,14 @@ another than was meant opens the license to strangers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
-from licet.core.addresses import Address, AddressRanges, read_network
+from licet.core.addresses import AddressRanges, read_network
 from licet.core.errors import LicenseInvalid
 from licet.core.token.claims import MAX_ENTRIES
 
-
-class _Circumstances(Protocol):
-    def address(self) -> Address | None:
-        """Return the client's address, None where it is unknown."""
-        ...
+if TYPE_CHECKING:
+    from licet.core.circumstances import Circumstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Networks:
         except ValueError:
             raise LicenseInvalid("bad_claim:ip_ranges") from None
 
-    def holds(self, circumstances: _Circumstances) -> bool:
+    def holds(self, circumstances: Circumstances) -> bool:
         """Whether the client's address is known and in one of the networks."""
         address = circumstances.address()
         return address is not None and address in self.ranges

@@ -6,17 +6,14 @@ A country covers its subdivisions, never the other way round. An unknown region 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from licet.core.errors import LicenseInvalid
 from licet.core.regions import REGION
 from licet.core.token.claims import MAX_ENTRIES
 
-
-class _Circumstances(Protocol):
-    def region(self) -> str | None:
-        """Return the region as `licet.core.regions` writes it, None where it is unknown."""
-        ...
+if TYPE_CHECKING:
+    from licet.core.circumstances import Circumstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Regions:
                 raise LicenseInvalid("bad_claim:regions")
         return cls(frozenset(value))
 
-    def holds(self, circumstances: _Circumstances) -> bool:
+    def holds(self, circumstances: Circumstances) -> bool:
         """Whether the region is known, and it or its country is listed."""
         region = circumstances.region()
         if region is None:

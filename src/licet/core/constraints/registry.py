@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from licet.core.circumstances import Circumstances
 from licet.core.constraints.custom import Custom, custom_names
 from licet.core.constraints.domain import Domains
 from licet.core.constraints.network import Networks
@@ -23,8 +22,11 @@ from licet.core.events.log import escape
 from licet.core.possession.binding import Binding, read_cnf
 from licet.core.token.claims import MAX_ENTRIES
 
+if TYPE_CHECKING:
+    from licet.core.circumstances import Circumstances
+
 #: For how many different places of requests one license remembers that it holds there.
-MAX_EVIDENCE = 1024
+MOST_PLACES = 1024
 #: Claims that narrow a license and that nothing here can judge.
 NOT_ENFORCED = ("status",)
 
@@ -93,6 +95,8 @@ _STANDARD = {
     "regions": _Claim(Regions.read, lambda seen: seen.region(), ("region",)),
     "time_windows": _Claim(Windows.read, lambda seen: seen.now, ("time_window", "time_limit")),
 }
+#: Every name of a claim that narrows a license and is judged here, but for those of one's own.
+ENFORCED = frozenset(("cnf", *_STANDARD)).union(*(claim.singular for claim in _STANDARD.values()))
 
 
 class Conditions:
@@ -126,7 +130,7 @@ class Conditions:
                 _check(self._steady, circumstances)
                 if evidence is not None:
                     # Not emptied: another thread may be looking into it.
-                    kept = self._met if len(self._met) < MAX_EVIDENCE else set()
+                    kept = self._met if len(self._met) < MOST_PLACES else set()
                     kept.add(evidence)
                     self._met = kept
         _check(self._unsteady, circumstances)
@@ -155,10 +159,9 @@ def read_conditions(payload: Mapping[str, Any]) -> Conditions | None:
     return Conditions(rules, binding) if rules or binding else None
 
 
-def narrowing(payload: Mapping[str, Any]) -> set[str]:
+def narrowing(payload: Mapping[str, Any]) -> frozenset[str]:
     """Return the names, as they are spelt there, of the claims that narrow a license here."""
-    spellings = (claim.singular for claim in _STANDARD.values())
-    return {"cnf", *custom_names()}.union(_STANDARD, *spellings).intersection(payload)
+    return ENFORCED.union(custom_names()).intersection(payload)
 
 
 def _rules(payload: Mapping[str, Any]) -> Iterator[Rule]:

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from math import inf
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from licet.core.errors import LicenseInvalid
 from licet.core.token.claims import MAX_ENTRIES
+
+if TYPE_CHECKING:
+    from licet.core.circumstances import Circumstances
 
 logger = logging.getLogger("licet")
 
@@ -25,13 +28,6 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _DAY = 24 * 60
 _WEEK = 7 * _DAY
 _WHOLE_WEEK = (1 << _WEEK) - 1
-
-
-class _Circumstances(Protocol):
-    @property
-    def now(self) -> float:
-        """Seconds since the Unix epoch; leap seconds are none (POSIX)."""
-        ...
 
 
 class Windows:
@@ -65,7 +61,7 @@ class Windows:
             weeks[zone] = weeks.get(zone, 0) | minutes
         return cls(weeks)
 
-    def holds(self, circumstances: _Circumstances) -> bool:
+    def holds(self, circumstances: Circumstances) -> bool:
         """Whether now is inside one of the windows."""
         now = circumstances.now
         since, until, verdict = self._verdict

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from urllib.parse import unquote_to_bytes
 
-from licet.core.errors import ConfigError, LicenseAmbiguous, PossessionInvalid
+from licet.core.errors import ConfigError, PossessionInvalid
 from licet.core.facts import RequestFacts
+from licet.core.proxies import Proxies
 from licet.core.token import base64url
 
 #: Bytes of a certificate, and characters of any spelling of one.
@@ -34,10 +35,10 @@ class Certificates:
 
     Args:
         place: the setting `client_certificate`, checked; None where there is none to be found.
-        trusts: whether the peer of a request is a proxy whose word counts.
+        proxies: whose word counts for a field.
     """
 
-    def __init__(self, place: str | None, trusts: Callable[[RequestFacts], bool]) -> None:
+    def __init__(self, place: str | None, proxies: Proxies) -> None:
         kind, _, self._name = (place or "").partition(":")
         self._find = {
             "": lambda facts: None,
@@ -45,7 +46,7 @@ class Certificates:
             "wsgi": self._from_wsgi,
             "header": self._from_header,
         }[kind]
-        self._trusts = trusts
+        self._field = proxies.trusted_field
 
     @staticmethod
     def checked(name: str, value: str) -> str:
@@ -103,15 +104,13 @@ class Certificates:
 
     def _from_header(self, facts: RequestFacts) -> bytes | None:
         """Read a trusted proxy's field: `Client-Cert` by RFC 9440, others as proxies write them."""
-        if not self._trusts(facts):
-            return None
-        value = _only(facts, self._name)
+        value = self._field(facts, self._name)
         if self._name == "client-cert":
             # Who sends this field has authenticated the client (RFC 9440, section 2).
             return None if value is None else _item(value)
         if not value:
             return None
-        if _only(facts, VERIFY_FIELD) != "SUCCESS":
+        if self._field(facts, VERIFY_FIELD) != "SUCCESS":
             raise PossessionInvalid("cert_unverified")
         return read(value)
 
@@ -127,14 +126,6 @@ def digest(certificate: bytes) -> str:
     if len(certificate) > MAX_CERTIFICATE:
         raise PossessionInvalid("cert_too_large")
     return base64url.encode(sha256(certificate).digest()).decode("ascii")
-
-
-def _only(facts: RequestFacts, name: str) -> str | None:
-    """Return the one value of a field. WSGI servers join two with a comma, which none has."""
-    lines = facts.fields(name)
-    if len(lines) > 1 or any("," in line for line in lines):
-        raise LicenseAmbiguous("repeated_field")
-    return lines[0].strip(" \t") if lines else None
 
 
 def _item(value: str) -> bytes:

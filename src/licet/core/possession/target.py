@@ -35,7 +35,7 @@ def normalise(url: str) -> str:
     Raises:
         ValueError: it is no absolute http or https URL in ASCII, or names a user.
     """
-    # ASCII before the pattern, which ignores case: the Kelvin sign would pass for a `k`.
+    # Beside the pattern's own flag, without which ignoring case would let the Kelvin sign pass.
     match = _URL.fullmatch(url) if url.isascii() else None
     if match is None:
         raise ValueError("no absolute http or https URL")

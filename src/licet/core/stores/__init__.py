@@ -20,6 +20,7 @@ from licet.core.stores.interface import (
     StoreUnavailable,
     key,
 )
+from licet.core.values import store_url
 
 __all__ = ["MAX_COUNT", "Count", "Key", "Store", "StoreUnavailable", "key", "open_store"]
 
@@ -46,23 +47,17 @@ def open_store(url: str, clock: Clock = SYSTEM_CLOCK) -> Store:
 
 
 def _new_store(url: str, clock: Clock) -> Store:
-    scheme, separator, rest = url.partition("://")
-    if separator and scheme == "memory":
+    scheme, _, rest = store_url("store", url).partition("://")
+    if scheme == "memory":
         from licet.core.stores.memory import MemoryStore
 
         if rest:
             raise ConfigError("store", "names a place in memory", "write memory://")
         return MemoryStore(clock)
-    if separator and scheme == "sqlite":
+    if scheme == "sqlite":
         from licet.core.stores.sqlite import SQLiteStore
 
         return SQLiteStore(rest, clock)
-    if separator and scheme in ("redis", "rediss", "unix"):
-        from licet.core.stores.redis import RedisStore
+    from licet.core.stores.redis import RedisStore
 
-        return RedisStore(url)
-    raise ConfigError(
-        "store",
-        "is at no address that Licet knows",
-        "write memory://, sqlite:///path, redis://, rediss:// or unix:///path",
-    )
+    return RedisStore(url)

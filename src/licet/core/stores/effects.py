@@ -19,34 +19,7 @@ THREADS = 16
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("licet-stores")
 
 
-class Immediate(Generic[T]):
-    """Work that waits for nothing, done where it is asked for.
-
-    Args:
-        work: what to do.
-    """
-
-    __slots__ = ("_work",)
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-
-    def run(self) -> T:
-        """Do it."""
-        return self._work()
-
-    async def arun(self) -> T:
-        """Do it, without giving way to other tasks."""
-        return self._work()
-
-
-class Blocking(Generic[T]):
-    """Work that may wait for a disk, a lock or the network.
-
-    Args:
-        work: what to do; expected to bound its own time.
-    """
-
+class _Work(Generic[T]):
     __slots__ = ("_work",)
 
     def __init__(self, work: Callable[[], T]) -> None:
@@ -55,6 +28,30 @@ class Blocking(Generic[T]):
     def run(self) -> T:
         """Do it in this thread."""
         return self._work()
+
+
+class Immediate(_Work[T]):
+    """Work that waits for nothing, done where it is asked for.
+
+    Args:
+        work: what to do.
+    """
+
+    __slots__ = ()
+
+    async def arun(self) -> T:
+        """Do it, without giving way to other tasks."""
+        return self._work()
+
+
+class Blocking(_Work[T]):
+    """Work that may wait for a disk, a lock or the network.
+
+    Args:
+        work: what to do; expected to bound its own time.
+    """
+
+    __slots__ = ()
 
     async def arun(self) -> T:
         """Have it done by a thread; a task that is cancelled still waits for what has begun.
