@@ -17,6 +17,7 @@ from licet.core.documents.exchange import (
     media_type,
     retry_after,
 )
+from licet.core.tls import TlsFailure
 from licet.core.transport import Response, Transport, TransportError
 
 SOURCE = Source("https://licenses.test/x", ("text/plain", "text/csv"), 100, 5.0)
@@ -83,7 +84,11 @@ def test_a_304_confirms_only_what_was_asked_for() -> None:
         (Response(200, {"content-type": "text/html"}, b"x"), Failed("content_type")),
         (Response(200, {}, b"x"), Failed("content_type")),
         (Response(200, {"content-type": "text/plain"}, b"\xff"), Failed("invalid")),
-        (TransportError("tls"), Failed("tls")),
+        (TransportError("timeout"), Failed("timeout")),
+        (
+            TransportError("tls", TlsFailure("pin", "mismatch")),
+            Failed("tls", tls=TlsFailure("pin", "mismatch")),
+        ),
         (OSError("secret address"), Failed("internal_OSError")),
     ],
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from licet.core.documents.flight import Flight
+from licet.core import flow
+from licet.core.documents.flight import Flight, start
 from tests.core.loopback import until
+from tests.core.vendor import rest
 
 
 class Work:
@@ -37,6 +39,7 @@ def _work() -> Iterator[Work]:
     work = Work()
     yield work
     work.released.set()
+    rest()
 
 
 @pytest.fixture(name="no_threads")
@@ -101,22 +104,6 @@ def test_it_is_flown_by_a_daemon_that_can_be_told_from_others() -> None:
     assert flight.launch()
     assert flight.run() is True
     assert [(thread.name, thread.daemon) for thread in flown] == [("licet-flight", True)]
-
-
-def test_who_cannot_be_woken_keeps_nobody_asleep(work: Work) -> None:
-    """A loop that was closed in the middle stands in the list before others."""
-    woken: list[bool] = []
-
-    def dead() -> None:
-        raise RuntimeError("Event loop is closed")
-
-    flight = Flight(work, 20)
-    for wake in (dead, lambda: woken.append(flight.landed)):
-        assert flight._subscribe(wake)
-    work.released.set()
-    assert flight.run() is True
-    assert woken == [True]
-    assert not flight._subscribe(dead), "it is past"
 
 
 def test_an_interrupt_in_the_leader_strands_nobody() -> None:
@@ -252,7 +239,7 @@ def test_a_loop_closed_in_mid_flight_harms_nobody(work: Work, closed_first: bool
         doomed()
     for thread in alive:
         thread.start()
-    until(lambda: len(flight._wakers) == len(alive) + closed_first)
+    until(lambda: flight._landing.waiting == len(alive))
     if not closed_first:
         doomed()
     work.released.set()
@@ -282,12 +269,92 @@ def test_threads_and_loops_of_every_kind_share_one(work: Work) -> None:
     ]
     for thread in threads:
         thread.start()
-    until(lambda: len(flight._wakers) == 200)
+    # All of them, but for a thread that performs it.
+    until(lambda: flight._landing.waiting >= 229)
     work.released.set()
     for thread in threads:
         thread.join(20)
     assert outcomes == [True] * 230
     assert work.begun == 1
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_a_thread_can_have_it_performed_by_another(outcome: bool) -> None:
+    """Who waits within a time of its own performs nothing, and learns how it ended."""
+    work = Work(outcome)
+    work.released.set()
+    assert flow.run(_both(Flight(work, 5))) == (outcome, outcome)
+    assert work.begun == 1
+    assert threading.get_ident() not in work.threads
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("outcome", [True, False])
+async def test_a_task_can_wait_within_a_time_of_its_own(outcome: bool) -> None:
+    """The same in a task."""
+    work = Work(outcome)
+    work.released.set()
+    assert await flow.arun(_both(Flight(work, 5))) == (outcome, outcome)
+    assert work.begun == 1
+    assert threading.get_ident() not in work.threads
+
+
+def _both(flight: Flight) -> flow.Flow[tuple[object, object]]:
+    first = yield flight.within(20)
+    return first, (yield flight.within(0))
+
+
+def test_a_thread_waits_within_its_own_time_and_not_the_patience_of_others(work: Work) -> None:
+    """The first to come is undecided too when its time is over, and the flight goes on."""
+    flight = Flight(work, 20)
+    assert flight.within(0.01).run() is None
+    assert (flight.claimed, flight.landed) == (True, False)
+    work.released.set()
+    assert flight.within(20).run() is True
+    assert work.begun == 1
+
+
+@pytest.mark.anyio
+async def test_a_task_waits_within_its_own_time_and_not_the_patience_of_others(work: Work) -> None:
+    """The same in a task."""
+    flight = Flight(work, 20)
+    assert await flight.within(0.01).arun() is None
+    assert (flight.claimed, flight.landed) == (True, False)
+    work.released.set()
+    assert await flight.within(20).arun() is True
+    assert work.begun == 1
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_where_no_thread_starts_who_waits_within_a_time_performs_it(work: Work) -> None:
+    """Better a wait that is too long than a license that is never decided."""
+    work.released.set()
+    assert Flight(work, 5).within(0.01).run() is True
+    assert work.threads == {threading.get_ident()}
+
+
+def test_many_that_wait_within_a_time_start_one_thread(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come at once, a single one claims it and starts a thread."""
+    flight, outcomes, started = Flight(work, 5), [], []
+
+    def counted(target: Callable[[], None]) -> bool:
+        started.append(target)
+        return start(target)
+
+    monkeypatch.setattr("licet.core.documents.flight.start", counted)
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(flight.within(20).run())) for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    until(lambda: flight._landing.waiting == 20)
+    work.released.set()
+    for thread in threads:
+        thread.join(10)
+    assert outcomes == [True] * 20
+    assert (work.begun, len(started)) == (1, 1)
 
 
 @pytest.mark.parametrize("outcome", [True, False])

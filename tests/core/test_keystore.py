@@ -25,6 +25,7 @@ from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.keys.jwk import Rejected
 from licet.core.keys.keystore import KeySnapshot, KeyStore
+from licet.core.tls import TlsFailure
 from licet.core.transport import Response, Transport, TransportError
 from tests.core.hands import Hands
 from tests.core.jwks import ed25519, key_set, private_key
@@ -40,6 +41,7 @@ class Issuer(Transport):
         super().__init__()
         self.kids = kids
         self.up = True
+        self.tls: TlsFailure | None = None
         self.asked = 0
         self.flying = self.most_flying = 0
         self.confirmed: tuple[str, ...] = ()
@@ -53,7 +55,7 @@ class Issuer(Transport):
         self.most_flying = max(self.most_flying, self.flying)
         try:
             if not self.up:
-                raise TransportError("connect")
+                raise TransportError("tls" if self.tls else "connect", self.tls)
             if self.answer is not None:
                 return self.answer
             self.confirmed = self.kids
@@ -547,7 +549,13 @@ def test_an_outage_is_told_with_all_that_is_known_of_it() -> None:
     setup = Setup("a")
     setup.issuer.up = False
     setup.refused("a")
-    known = {"issuer": ISSUER, "reason": "connect", "retry_after": 0.5}
+    outage = setup.events[0].data["correlation_id"]
+    known = {
+        "issuer": ISSUER,
+        "reason": "connect",
+        "retry_after": 0.5,
+        "correlation_id": outage,
+    }
     empty = Event("keys.unavailable", {**known, "state": "empty", "age": None})
     assert setup.events == [empty]
     setup.issuer.up = True
@@ -558,10 +566,52 @@ def test_an_outage_is_told_with_all_that_is_known_of_it() -> None:
     setup.store.look()
     setup.rest()
     stale = {"issuer": ISSUER, "state": "stale", "age": 600.0}
-    assert setup.events[1:] == [
-        Event("keys.stale", {**stale, "reason": None, "retry_after": 0.0}),
-        Event("keys.unavailable", {**stale, "reason": "connect", "retry_after": 0.5}),
-    ]
+    told = {**stale, "reason": None, "retry_after": 0.0, "correlation_id": None}
+    assert setup.events[1] == Event("keys.stale", told)
+    another = setup.events[2].data["correlation_id"]
+    told = {**stale, "reason": "connect", "retry_after": 0.5, "correlation_id": another}
+    assert setup.events[2:] == [Event("keys.unavailable", told)]
+    assert isinstance(another, str)
+    assert another != outage
+
+
+def test_a_refusal_names_the_outage_that_it_comes_of() -> None:
+    """One id from the first failure to the last, in every event and every refusal."""
+    setup = Setup("a")
+    setup.issuer.up = False
+
+    def refusal() -> Mapping[str, object]:
+        with pytest.raises(KeysUnavailable) as caught:
+            setup.find("a")
+        return caught.value.members
+
+    first = refusal()
+    # Once while no attempt is permitted, and once after the next has failed too.
+    assert refusal() == first
+    setup.hands.advance(10)
+    assert refusal() == first
+    assert setup.issuer.asked == 2
+    assert [event.data["correlation_id"] for event in setup.events] == [first["correlation_id"]]
+
+
+@pytest.mark.row("H16")
+def test_h16_each_tls_failure_is_told_with_what_it_was() -> None:
+    """Which host, and why, once for each fetch, with the id of the refusals that come of it."""
+    setup = Setup("a", jwks_url="https://keys.test:8443/jwks.json?secret=1")
+    setup.issuer.up, setup.issuer.tls = False, TlsFailure("certificate", "expired")
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable) as caught:
+            setup.find("a")
+        setup.hands.advance(10)
+    assert setup.names() == ["tls.failure", "keys.unavailable", "tls.failure"]
+    assert setup.events[0] == setup.events[2]
+    assert setup.events[0].data == {
+        "issuer": ISSUER,
+        "kind": "certificate",
+        "problem": "expired",
+        "host": "keys.test",
+        **caught.value.members,
+    }
 
 
 def test_keys_are_dead_after_a_long_sleep() -> None:

@@ -346,7 +346,7 @@ def test_threads_and_loops_mixed_make_one_fetch() -> None:
         for each in threads:
             each.start()
         keys = gate.keys[ISSUER_NAME]
-        until(lambda: keys._flight is not None and len(keys._flight._wakers) == 300)
+        until(lambda: keys._flight is not None and keys._flight._landing.waiting >= 329)
         released.set()
         for each in threads:
             each.join(30)

@@ -283,6 +283,8 @@ class LicenseUnavailable(LicenseError):
 
     Args:
         retry_after: seconds until the next attempt is permitted, rounded up to whole ones.
+        correlation_id: what ties this to the events of the failure that it comes of; a member
+            of the problem document.
     """
 
     status = 503
@@ -290,8 +292,15 @@ class LicenseUnavailable(LicenseError):
     title = "License cannot be checked"
     detail = "The license cannot be checked at the moment."
 
-    def __init__(self, reason: str | None = None, *, retry_after: float = 1.0) -> None:
-        super().__init__(reason)
+    def __init__(
+        self,
+        reason: str | None = None,
+        *,
+        retry_after: float = 1.0,
+        correlation_id: str | None = None,
+    ) -> None:
+        members = {} if correlation_id is None else {"correlation_id": correlation_id}
+        super().__init__(reason, members=members)
         self.retry_after = retry_after
 
 

@@ -1,7 +1,8 @@
 """A refusal as an answer: status, header fields and problem details (RFC 9457).
 
 Nothing of the request is reflected, and nothing of this side is told: no reason, no token, no
-key id, no address. Two refusals of one code are the same to the byte.
+key id, no address. Two refusals of one code are the same to the byte,
+but for the number by which an operator finds what a 503 comes of.
 """
 
 from __future__ import annotations

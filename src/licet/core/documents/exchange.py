@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
+from licet.core.tls import TlsFailure
 from licet.core.transport import Response, Transport, TransportError
 
 T = TypeVar("T")
@@ -52,10 +53,20 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Anything else: why, in one word, and the seconds that the other side asks to be left."""
+    """Anything else.
+
+    Args:
+        error: why, in one word.
+        retry_after: seconds that the other side asks to be left.
+        tls: why there was no TLS connection, where that is it.
+    """
 
     error: str
     retry_after: float | None = None
+    tls: TlsFailure | None = None
+
+
+Answer: TypeAlias = Fetched[T] | Confirmed | Failed
 
 
 def exchange(
@@ -65,7 +76,7 @@ def exchange(
     *,
     etag: str | None,
     wall: float,
-) -> Fetched[T] | Confirmed | Failed:
+) -> Answer[T]:
     """Ask for a document once; raises no Exception.
 
     Args:
@@ -91,7 +102,7 @@ def exchange(
             return Failed("content_type")
         return Fetched(parse(response), response.headers.get("etag"), fresh)
     except TransportError as error:
-        return Failed(error.reason)
+        return Failed(error.reason, tls=error.tls)
     except ValueError:
         return Failed("invalid")
     except Exception as error:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
-import anyio
-from anyio.lowlevel import current_token
+from licet.core.flow import Effect
+from licet.core.latch import Latch
 
 
 class Flight:
@@ -38,8 +38,7 @@ class Flight:
         self._patience = patience
         self._lock = threading.Lock()
         self._claimed = False
-        self._landed = threading.Event()
-        self._wakers: list[Callable[[], object]] = []
+        self._landing = Latch()
         self.outcome: bool | None = None
 
     @property
@@ -50,7 +49,7 @@ class Flight:
     @property
     def landed(self) -> bool:
         """Whether it is over."""
-        return self._landed.is_set()
+        return self._landing.is_set
 
     def claim(self) -> bool:
         """Return True to exactly one caller, who must then perform it."""
@@ -63,30 +62,37 @@ class Flight:
         if self.claim():
             self._perform()
         else:
-            self._landed.wait(self._patience)
+            self._landing.wait(self._patience)
         return self.outcome
 
     async def arun(self) -> bool | None:
         """Have it performed by a thread, and wait in this task."""
-        landed = anyio.Event()
-        if self._subscribe(_waker(landed)):
-            if self.claim() and not _start(self._perform):
-                self._perform()
-            with anyio.move_on_after(self._patience):
-                await landed.wait()
-        return self.outcome
+        return await _Within(self, self._patience).arun()
+
+    def within(self, seconds: float) -> Effect[bool | None]:
+        """Return the effect that has a daemon thread perform it, and waits `seconds` at most.
+
+        Where no thread can be started, whoever waits performs it, and is bound by its work alone.
+        """
+        return _Within(self, seconds)
 
     def launch(self) -> bool:
         """Have it performed by a daemon thread; return whether one could be started.
 
         It is claimed only when that thread begins, so that somebody else can where it never does.
         """
-        return _start(self.fly)
+        return start(self.fly)
 
     def fly(self) -> None:
         """Perform it in this thread, unless somebody else does."""
         if self.claim():
             self._perform()
+
+    def _depart(self) -> Latch:
+        """See that it is under way, and return what is set at its landing."""
+        if self.claim() and not start(self._perform):
+            self._perform()
+        return self._landing
 
     def _perform(self) -> None:
         outcome = False
@@ -94,39 +100,32 @@ class Flight:
             outcome = self._work()
         finally:
             # Also on what is no Exception: a worker that is told to stop must strand nobody.
-            with self._lock:
-                self.outcome = outcome
-                self._landed.set()
-                wakers, self._wakers = self._wakers, []
-            for wake in wakers:
-                try:
-                    wake()
-                except RuntimeError:
-                    # That loop is closed, and with it the task that waited; the next is not.
-                    continue
+            self.outcome = outcome
+            self._landing.set()
         self._afterwards()
 
-    def _subscribe(self, wake: Callable[[], object]) -> bool:
-        """Have `wake` called at the landing; return False if that is past."""
-        # Under the lock of the landing, or a wake-up could fall between look and subscription.
-        with self._lock:
-            if not self._landed.is_set():
-                self._wakers.append(wake)
-                return True
-            return False
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    flight: Flight
+    seconds: float
+
+    def run(self) -> bool | None:
+        """Wait in this thread."""
+        self.flight._depart().wait(self.seconds)
+        return self.flight.outcome
+
+    async def arun(self) -> bool | None:
+        """Wait in this task."""
+        await self.flight._depart().wait_in_task(self.seconds)
+        return self.flight.outcome
 
 
-def _start(target: Callable[[], None]) -> bool:
+def start(target: Callable[[], None]) -> bool:
+    """Have a daemon thread of Licet's own run `target`; return whether one could be started."""
     try:
         threading.Thread(target=target, name="licet-flight", daemon=True).start()
     except RuntimeError:
         # No thread is left, or the interpreter starts none any more.
         return False
     return True
-
-
-def _waker(event: anyio.Event) -> Callable[[], object]:
-    """Return what sets `event` from another thread, by the running loop's own primitive."""
-    loop: Any = current_token().native_token
-    wake = getattr(loop, "call_soon_threadsafe", None) or loop.run_sync_soon
-    return lambda: wake(event.set)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from licet.core.documents.schedule import Instant, Schedule, State
+from licet.core.events.event import correlation_id
 
 
 class Trouble(Enum):
@@ -14,6 +15,29 @@ class Trouble(Enum):
     FAILING = "failing"  #: the latest fetch failed
     STALE = "stale"  #: what is served is past its lifetime
     DEAD = "dead"  #: there was something, and it is too old to be served
+
+
+class Outage:
+    """Fetches that failed in a row.
+
+    Attributes:
+        error: why the latest one did, a fixed word; None where it did not.
+        correlation_id: one for all of them, so that it also finds the event that told of the
+            first; None where the latest did not fail.
+    """
+
+    def __init__(self) -> None:
+        self.error: str | None = None
+        self.correlation_id: str | None = None
+
+    def goes_on(self, error: str) -> None:
+        """Take note of a failure."""
+        self.error = error
+        self.correlation_id = self.correlation_id or correlation_id()
+
+    def ends(self) -> None:
+        """Take note of a success."""
+        self.error = self.correlation_id = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +51,8 @@ class Health:
         error: why the latest one did: a fixed word, no text of anybody else.
         retry_after: seconds until the next attempt is permitted, 0 where it is.
         in_flight: whether a fetch is under way.
+        correlation_id: what ties the events of one outage to the refusals that come of it; None
+            where the latest fetch did not fail.
     """
 
     state: State
@@ -35,18 +61,26 @@ class Health:
     error: str | None
     retry_after: float
     in_flight: bool
+    correlation_id: str | None = None
 
     @classmethod
-    def of(cls, schedule: Schedule, now: Instant, error: str | None, in_flight: bool) -> Health:
+    def of(
+        cls,
+        schedule: Schedule,
+        now: Instant,
+        outage: Outage,
+        in_flight: bool,
+    ) -> Health:
         """Return what `schedule` means at `now`."""
         confirmed = schedule.confirmed
         return cls(
             state=schedule.state(now),
             age=None if confirmed is None else now.monotonic - confirmed.monotonic,
             failures=schedule.failures,
-            error=error,
+            error=outage.error,
             retry_after=max(0.0, schedule.retry_at - now.monotonic),
             in_flight=in_flight,
+            correlation_id=outage.correlation_id,
         )
 
     @property

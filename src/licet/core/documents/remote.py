@@ -17,9 +17,9 @@ from math import inf
 from typing import Generic, TypeVar
 
 from licet.core.clock import Clock
-from licet.core.documents.exchange import Confirmed, Failed, Fetched, Source, exchange
+from licet.core.documents.exchange import Answer, Failed, Fetched, Source, exchange
 from licet.core.documents.flight import Flight
-from licet.core.documents.health import Health, Trouble
+from licet.core.documents.health import Health, Outage, Trouble
 from licet.core.documents.schedule import (
     Decision,
     Instant,
@@ -72,7 +72,7 @@ class RemoteDocument(ABC, Generic[T]):
         self._source = Source(url, content_types, max_bytes, DEADLINE) if url else None
         self._schedule, self._transport, self._clock = schedule, transport, clock
         self._etag: str | None = None
-        self._error: str | None = None
+        self._outage = Outage()
         self._troubles: frozenset[Trouble] = frozenset()
         self._flight: Flight | None = None
         self._begun_at: float | None = None
@@ -101,6 +101,9 @@ class RemoteDocument(ABC, Generic[T]):
     def troubled(self, trouble: Trouble, health: Health) -> None:
         """Hear of something that has become worse. Runs outside the lock."""
 
+    def failed(self, failure: Failed, correlation_id: str | None) -> None:
+        """Hear of every fetch that failed. Runs outside the lock."""
+
     def landed(self) -> None:
         """Do what has time until a flight is over; runs in its thread, when nobody waits."""
 
@@ -120,7 +123,8 @@ class RemoteDocument(ABC, Generic[T]):
             begin = self._refresh(now) if isinstance(decision, UseAndRefresh) else None
             self._plan(now)
             worse = self._worse(now)
-        self._tell(worse)
+        for trouble in worse:
+            self.troubled(*trouble)
         if begin is not None:
             begin()
         return isinstance(decision, Use | UseAndRefresh)
@@ -223,7 +227,7 @@ class RemoteDocument(ABC, Generic[T]):
         """Give up a flight whose thread has vanished, or which a machine slept through."""
         if self._begun_at is not None and now.monotonic - self._begun_at > LOST_AFTER:
             self._end_flight()
-            self._error = "lost"
+            self._outage.goes_on("lost")
             self._schedule.on_error(now)
 
     def _plan(self, now: Instant) -> None:
@@ -243,7 +247,7 @@ class RemoteDocument(ABC, Generic[T]):
             self._begun_at = began.monotonic
             before, etag = self.snapshot, self._etag
         # What is left when a worker is told to stop in the middle.
-        answer: Fetched[T] | Confirmed | Failed = Failed("interrupted")
+        answer: Answer[T] = Failed("interrupted")
         try:
             answer = exchange(
                 self._source,
@@ -256,9 +260,7 @@ class RemoteDocument(ABC, Generic[T]):
             succeeded = self._settle(ticket, began, answer)
         return succeeded
 
-    def _settle(
-        self, ticket: object, began: Instant, answer: Fetched[T] | Confirmed | Failed
-    ) -> bool:
+    def _settle(self, ticket: object, began: Instant, answer: Answer[T]) -> bool:
         """Put into force what a flight brought, without the lock; return whether it succeeded."""
         now = self._now()
         with self._guarded:
@@ -267,10 +269,10 @@ class RemoteDocument(ABC, Generic[T]):
             self._end_flight()
             before = after = self.snapshot
             if isinstance(answer, Failed):
-                self._error = answer.error
+                self._outage.goes_on(answer.error)
                 self._schedule.on_error(now, answer.retry_after)
             else:
-                self._error = None
+                self._outage.ends()
                 self._schedule.on_result(began, answer.lifetime)
                 if isinstance(answer, Fetched):
                     after, self._etag = answer.value, answer.etag
@@ -278,22 +280,21 @@ class RemoteDocument(ABC, Generic[T]):
                     after = self.renewed(after, self._schedule.stale_until_wall)
                 self.snapshot = after
             self._plan(now)
-            worse = self._worse(now)
-        self._tell(worse)
+            worse, outage = self._worse(now), self._outage.correlation_id
+        if isinstance(answer, Failed):
+            self.failed(answer, outage)
+        for trouble in worse:
+            self.troubled(*trouble)
         if isinstance(answer, Fetched) and after is not None:
             self.replaced(before, after)
         return not isinstance(answer, Failed)
 
     def _health(self, now: Instant) -> Health:
         in_flight = self._flight is not None and self._flight.claimed
-        return Health.of(self._schedule, now, self._error, in_flight)
+        return Health.of(self._schedule, now, self._outage, in_flight)
 
     def _worse(self, now: Instant) -> list[tuple[Trouble, Health]]:
         """Return the troubles there are and were not, the last time this was asked."""
         health = self._health(now)
         known, self._troubles = self._troubles, health.troubles
         return [(trouble, health) for trouble in Trouble if trouble in self._troubles - known]
-
-    def _tell(self, worse: list[tuple[Trouble, Health]]) -> None:
-        for trouble, health in worse:
-            self.troubled(trouble, health)

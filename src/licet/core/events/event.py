@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -9,11 +10,16 @@ from typing import Literal, TypeAlias
 EventName: TypeAlias = Literal[
     "license.verified",
     "license.denied",
+    "license.revoked",
+    "license.suspicious_activity",
     "keys.rotated",
     "keys.stale",
     "keys.unavailable",
     "keys.refused",
     "keys.snapshot",
+    "tls.failure",
+    "online.unavailable",
+    "clock.suspicious",
 ]
 
 
@@ -29,3 +35,8 @@ class Event:
 
     name: EventName
     data: Mapping[str, object] = field(default_factory=dict)
+
+
+def correlation_id() -> str:
+    """Return what ties a failure to the decisions that came of it: 64 random bits, hexadecimal."""
+    return secrets.token_hex(8)

@@ -18,16 +18,25 @@ logger = logging.getLogger("licet")
 LEVELS = {
     "license.verified": logging.DEBUG,
     "license.denied": logging.INFO,
+    "license.revoked": logging.WARNING,
+    "license.suspicious_activity": logging.WARNING,
     "keys.rotated": logging.INFO,
     "keys.stale": logging.WARNING,
     "keys.unavailable": logging.WARNING,
     "keys.refused": logging.WARNING,
     "keys.snapshot": logging.WARNING,
+    "tls.failure": logging.WARNING,
+    "online.unavailable": logging.WARNING,
+    "clock.suspicious": logging.WARNING,
 }
+#: What strangers, or a server that is down, can bring about time and again.
+RATIONED = ("license.denied", "license.suspicious_activity", "tls.failure", "online.unavailable")
 #: Of one kind of denial or failure, this many lines in so many seconds; the rest are counted.
 DENIALS, WINDOW = 10, 60.0
 #: Denials that are this side's trouble and not their caller's.
 UNDECIDED = "license_unavailable"
+#: Why a license server gives no answer where only whoever wrote the settings can mend it.
+MISCONFIGURED = "credentials"
 
 
 def escape(value: object, limit: int = 64) -> str:
@@ -75,7 +84,7 @@ class LogSink:
     """Writes events to the logger `licet`."""
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._denials = Ration(clock)
+        self._rations = Ration(clock)
 
     def __call__(self, event: Event) -> None:
         """Write `event`, unless too many of its kind were written just now."""
@@ -83,10 +92,12 @@ class LogSink:
         data = dict(event.data)
         if data.get("code") == UNDECIDED:
             level = logging.WARNING
+        if data.get("reason") == MISCONFIGURED:
+            level = logging.ERROR
         if not logger.isEnabledFor(level):
             return
-        if event.name == "license.denied":
-            withheld = self._denials.withheld(data.get("code"))
+        if event.name in RATIONED:
+            withheld = self._rations.withheld((event.name, data.get("code") or data.get("kind")))
             if withheld is None:
                 return
             if withheld:
@@ -96,10 +107,18 @@ class LogSink:
 
 
 class FailureLog:
-    """Writes errors that nobody expected, with their traces."""
+    """Writes errors that nobody expected, with their traces.
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    Args:
+        clock: monotonic time, for the ration.
+        consequence: what becomes of what was under way.
+    """
+
+    def __init__(
+        self, clock: Clock = SYSTEM_CLOCK, consequence: str = "the request is refused"
+    ) -> None:
         self._failures = Ration(clock)
+        self._consequence = consequence
 
     def __call__(self, error: Exception) -> None:
         """Write `error`, unless too many of its class were written just now."""
@@ -107,5 +126,5 @@ class FailureLog:
         with suppress(Exception):
             if self._failures.withheld(type(error)) is not None:
                 logger.error(
-                    "unexpected error in the license check; the request is refused", exc_info=error
+                    "unexpected error in the license check; %s", self._consequence, exc_info=error
                 )

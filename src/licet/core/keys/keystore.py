@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import random as chance
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
 from licet.core.clock import Clock
+from licet.core.documents.exchange import Failed
 from licet.core.documents.flight import Flight
 from licet.core.documents.health import Health as Health  # what `health()` returns
 from licet.core.documents.health import Trouble
@@ -30,7 +32,7 @@ from licet.core.flow import Flow
 from licet.core.keys.jwk import KeySet, Rejected, VerifyKey, read_jwks
 from licet.core.keys.kept import MAX_WITHDRAWN, Kept, SnapshotFile
 from licet.core.keys.snapshot import KeySnapshot as KeySnapshot  # what `find` returns
-from licet.core.keys.snapshot import Source
+from licet.core.keys.snapshot import Source, kids
 from licet.core.token import strictjson
 from licet.core.transport import Response, Transport
 
@@ -54,8 +56,8 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         cooldown: seconds after which one more fetch for an unknown key is allowed.
         transport: fetches.
         clock: both clocks.
-        bus: hears `keys.rotated`, `keys.refused`, `keys.stale`, `keys.unavailable`, and
-            `keys.snapshot` where the file cannot be used or written.
+        bus: hears `keys.rotated`, `keys.refused`, `keys.stale`, `keys.unavailable`, `tls.failure`,
+            and `keys.snapshot` where the file cannot be used or written.
         random: returns a number in [0, 1).
 
     Raises:
@@ -103,11 +105,18 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             return None
         return snapshot, key
 
-    def find(self, kid: str, alg: str) -> Flow[tuple[KeySnapshot, VerifyKey]]:
+    def find(
+        self, kid: str, alg: str, patience: float | None = None
+    ) -> Flow[tuple[KeySnapshot, VerifyKey]]:
         """Return the key that a header names, and the snapshot it stands in.
 
         Waits only where nothing can be served, or for a key that is not in the set as long as
         there is a budget for it. To be asked only for a token that passed every cheap check.
+
+        Args:
+            kid: the key's id.
+            alg: its algorithm.
+            patience: seconds to wait at most; None for as long as one fetch may take.
 
         Raises:
             LicenseInvalid: the issuer has no such key.
@@ -120,14 +129,16 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         begins_now, succeeded = False, True
         if flight is not None:
             begins_now = not flight.claimed
-            succeeded = yield flight
+            succeeded = yield flight if patience is None else flight.within(patience)
         snapshot = self._current()
         if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
             return snapshot, key
         if not succeeded or snapshot is None:
             health = self.health()
             raise KeysUnavailable(
-                f"keys_unavailable:{health.error}", retry_after=max(1.0, health.retry_after)
+                f"keys_unavailable:{health.error}",
+                retry_after=max(1.0, health.retry_after),
+                correlation_id=health.correlation_id,
             )
         if begins_now:
             # A flight that was under way before may have left before the key was published.
@@ -200,14 +211,16 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             else:
                 need = Need.ABSENT if name in self._absent else Need.MISSING
             answer = self._ask(now, need)
-            error = self._error
+            error, outage = self._outage.error, self._outage.correlation_id
         match answer:
             case Flight():
                 return answer
             case Use() | UseAndRefresh():
                 return None
             case Unavailable(retry_after):
-                raise KeysUnavailable(f"keys_unavailable:{error}", retry_after=retry_after)
+                raise KeysUnavailable(
+                    f"keys_unavailable:{error}", retry_after=retry_after, correlation_id=outage
+                )
             case _:
                 raise _unknown(name[0])
 
@@ -234,8 +247,8 @@ class KeyStore(RemoteDocument[KeySnapshot]):
                 self._withdrawn = (*known, *sorted(gone))[-MAX_WITHDRAWN:]
         self._emit(
             "keys.rotated",
-            added=_kids(after, but=before.thumbprints),
-            removed=_kids(before, but=after.thumbprints),
+            added=kids(after, but=before.thumbprints),
+            removed=kids(before, but=after.thumbprints),
         )
 
     def troubled(self, trouble: Trouble, health: Health) -> None:
@@ -246,7 +259,14 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             reason=health.error,
             age=health.age,
             retry_after=health.retry_after,
+            correlation_id=health.correlation_id,
         )
+
+    def failed(self, failure: Failed, correlation_id: str | None) -> None:
+        """Tell why there was no TLS connection, where that is it."""
+        if (tls := failure.tls) is not None and self._source is not None:
+            told = {"host": escape(urlsplit(self._source.url).hostname), **asdict(tls)}
+            self._emit("tls.failure", **told, correlation_id=correlation_id)
 
     def _snapshot(
         self,
@@ -274,10 +294,6 @@ class KeyStore(RemoteDocument[KeySnapshot]):
 def _without(found: KeySet, thumbprints: Collection[str]) -> KeySet:
     left = {name: key for name, key in found.keys.items() if key.thumbprint not in thumbprints}
     return KeySet(left, found.rejected)
-
-
-def _kids(snapshot: KeySnapshot, *, but: frozenset[str]) -> tuple[str, ...]:
-    return tuple(sorted({key.kid for key in snapshot.keys.values() if key.thumbprint not in but}))
 
 
 def _unknown(kid: str) -> LicenseInvalid:

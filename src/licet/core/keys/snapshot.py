@@ -33,3 +33,8 @@ class KeySnapshot:
     source: Source
     stale_until: float
     rejected: tuple[Rejected, ...]
+
+
+def kids(snapshot: KeySnapshot, *, but: frozenset[str]) -> tuple[str, ...]:
+    """Return the ids of the keys in `snapshot`, without those of the thumbprints `but`."""
+    return tuple(sorted({key.kid for key in snapshot.keys.values() if key.thumbprint not in but}))
