@@ -1,23 +1,18 @@
 """No secret that this side holds or is handed shows itself anywhere but where it is used.
 
-Each secret carries a canary: a text that stands nowhere else. What a process may leave behind
-(log records of every logger, tracebacks, `repr`, answers, pickles) is searched for it.
+What a process may leave behind (log records of every logger, tracebacks, `repr`, answers, pickles)
+is searched for each of them.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import pickle
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import licet.asgi
-import licet.wsgi
 from licet import ConfigError, LicenseError, Settings, verify
 from licet.core.gate import Gate
 from licet.core.request import Credential, Sources, find_credential
@@ -25,103 +20,18 @@ from licet.core.settings import IssuerSettings
 from licet.issuer import Issuer, KeyFileError
 from licet.issuer.signing import SigningKey
 from licet.possession import ProofKey
-from tests.adapters.clients import AsgiClient, WsgiClient
-from tests.adapters.contract import Answer
+from tests.adapters.clients import AsgiClient
+from tests.cage import CANARY, Cage, Serve, caged, parts, serve_asgi, serve_wsgi
 from tests.licenses import AUDIENCE, FORGER, ISSUER, ISSUER_NAME, OPTIONS, expired, license_token
 
-CANARY = "canary-a4f1c9"
 #: What raises: only its text may be shown, and its text holds no secret.
 SOURCES = ["authorization", "x-license-token", "cookie:license", "query:license"]
 
 
-class Cage:
-    """Collects what might sing."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def hear(self, *things: object) -> None:
-        """Keep what `str` and `repr` say of each."""
-        for thing in things:
-            self.heard += [str(thing), repr(thing)]
-
-    def raised(self, error: BaseException) -> None:
-        """Keep all that a handler of an error shows without looking at local variables."""
-        self.hear(error, error.args, error.__dict__, error.__cause__)
-        self.heard += traceback.TracebackException.from_exception(error).format()
-        self.pickled(error)
-
-    def answered(self, answer: Answer) -> None:
-        """Keep an answer whole."""
-        self.hear(answer.headers, answer.body.decode("utf-8", "replace"))
-
-    def pickled(self, thing: object) -> None:
-        """Keep a pickle, unless it is refused."""
-        try:
-            self.heard.append(pickle.dumps(thing, 0).decode("latin-1"))
-        except (TypeError, AttributeError, pickle.PicklingError):
-            return
-
-    def silent_about(self, *secrets: str) -> None:
-        """Hold everything heard against the secrets."""
-        assert self.heard
-        for secret in secrets:
-            assert len(secret) > 8, "too short to tell from chance"
-            loud = [text[:200] for text in self.heard if secret in text]
-            assert loud == []
-
-
-class _Ear(logging.Handler):
-    def __init__(self, cage: Cage) -> None:
-        super().__init__(logging.DEBUG)
-        self.cage = cage
-        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # With the traceback, and with what structured handlers would send along.
-        self.cage.heard += [self.format(record), repr(record.args), repr(record.__dict__)]
-
-
 @pytest.fixture(name="cage")
 def _cage() -> Iterator[Cage]:
-    cage = Cage()
-    root = logging.getLogger()
-    ear, before = _Ear(cage), root.level
-    root.addHandler(ear)
-    root.setLevel(logging.DEBUG)
-    yield cage
-    root.setLevel(before)
-    root.removeHandler(ear)
-
-
-def parts(token: str) -> list[str]:
-    """Return what of a token is secret: payload, signature, and the whole."""
-    return [*token.split(".")[1:], token]
-
-
-async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer 200."""
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"served"})
-
-
-def wsgi_application(environ: Any, start_response: Any) -> list[bytes]:
-    """Answer 200."""
-    start_response("200 OK", [])
-    return [b"served"]
-
-
-def serve_asgi(settings: Settings) -> tuple[Any, Any]:
-    app = licet.asgi.LicenseMiddleware(application, settings)
-    return AsgiClient(app, []), app.gate
-
-
-def serve_wsgi(settings: Settings) -> tuple[Any, Any]:
-    app = licet.wsgi.LicenseMiddleware(wsgi_application, settings)
-    return WsgiClient(app, []), app.gate
-
-
-Serve = Callable[[Settings], tuple[Any, Gate]]
+    with caged() as cage:
+        yield cage
 
 
 @pytest.mark.parametrize("serve", [serve_asgi, serve_wsgi])
@@ -135,7 +45,7 @@ def test_a_presented_license_stays_in_its_request(serve: Serve, broken: bool, ca
         def fail(*arguments: object) -> Any:
             raise RuntimeError("broken")
 
-        gate.judge = fail  # type: ignore[method-assign]
+        gate._judgements.judge = fail  # type: ignore[method-assign]
     tokens = [
         license_token(sub="lic_canary", tenant=CANARY),
         license_token(FORGER, tenant=CANARY),
@@ -163,7 +73,7 @@ def test_a_presented_license_stays_in_its_request(serve: Serve, broken: bool, ca
             statuses.add(answer.status)
             cage.answered(answer)
     assert statuses == ({400, 401, 503} if broken else {200, 400, 401})
-    cage.hear(gate, gate.__dict__, *gate._grants._grants.values())
+    cage.hear(gate, gate.__dict__, *gate._judgements.grants._grants.values())
     cage.pickled(gate)
     cage.silent_about(CANARY, *(part for token in tokens[:-1] for part in parts(token)))
 
@@ -289,26 +199,48 @@ def test_a_private_key_published_by_mistake_is_not_passed_on(cage: Cage) -> None
 
 
 def test_the_admin_key_of_the_license_server_is_never_shown(cage: Cage) -> None:
-    """Right, wrong or malformed, the key stands in no answer, log or complaint."""
+    """Right, wrong or malformed, neither its keys nor what it is asked show in answer or log."""
     pytest.importorskip("starlette")
+    from starlette.testclient import TestClient
+
     from example_projects.license_server import app as server
 
-    key = f"{CANARY}-admin-key"
-    client = AsgiClient(server.create_app(Issuer.generate(ISSUER_NAME), key, AUDIENCE), [])
-    for headers in (
-        [("Authorization", f"Bearer {key}")],
-        [("Authorization", f"Bearer {key}x")],
-        [("Authorization", f"Basic {key}")],
-        [("Authorization", f"Bearer {key}")] * 2,
-        [],
+    admin, validation = f"{CANARY}-admin-key", f"{CANARY}-validation-key"
+    issuer = Issuer.generate(ISSUER_NAME)
+    made = server.create_app(issuer, admin, AUDIENCE, validation_key=validation)
+    client = AsgiClient(made, [])
+    places = (("GET", "/v1/keys"), ("POST", "/v1/licenses"), ("GET", "/v1/none"))
+    for key in (admin, validation):
+        for headers in (
+            [("Authorization", f"Bearer {key}")],
+            [("Authorization", f"Bearer {key}x")],
+            [("Authorization", f"Basic {key}")],
+            [("Authorization", f"Bearer {key}")] * 2,
+            [],
+        ):
+            for method, path in (*places, ("POST", "/v1/licenses/validate")):
+                cage.answered(client.request(method, path, headers))
+    question = {"licenseKey": f"{CANARY}-license-key", "audience": AUDIENCE}
+    for body in ({**question, "nonce": "n"}, question, {**question, "nonce": 5}, [question]):
+        with TestClient(made, raise_server_exceptions=False) as asking:
+            answer = asking.post(
+                "/v1/licenses/validate",
+                json=body,
+                headers={"Authorization": f"Bearer {validation}"},
+            )
+        assert answer.status_code == (200 if body == {**question, "nonce": "n"} else 400)
+        cage.hear(answer.headers, answer.text)
+    cage.hear(made, made.router, *made.routes)
+    good: dict[str, Any] = {"issuer": issuer, "admin_key": admin, "audience": AUDIENCE}
+    for keys in (
+        {"admin_key": admin + "é"},
+        {"validation_key": validation + "é"},
+        {"validation_key": admin},
     ):
-        for method, path in (("GET", "/v1/keys"), ("POST", "/v1/licenses"), ("GET", "/v1/none")):
-            cage.answered(client.request(method, path, headers))
-    cage.hear(client.app, client.app.router)
-    with pytest.raises(ValueError, match="admin key") as caught:
-        server.create_app(Issuer.generate(ISSUER_NAME), key + "é", AUDIENCE)
-    cage.raised(caught.value)
-    cage.silent_about(key)
+        with pytest.raises(ValueError, match="key") as caught:
+            server.create_app(**{**good, **keys})
+        cage.raised(caught.value)
+    cage.silent_about(admin, validation, question["licenseKey"])
 
 
 @pytest.mark.row("R01")

@@ -117,8 +117,8 @@ def forget(served: Asgi | Wsgi) -> None:
     """Make the gate as cold as after a start, but for its keys."""
     gate = served.guarded.gate
     # Old names stay bound in the gate's own methods otherwise.
-    gate._grants = GrantCache(1024)
-    gate._known = gate._grants.get
+    gate._judgements.grants = GrantCache(1024)
+    gate._judgements._known = gate._judgements.grants.get
     gate._judge._terms = TermsTable()
     gate._judge._headers.clear()
     if gate.installation is not None:

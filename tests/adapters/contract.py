@@ -32,6 +32,7 @@ import pytest
 from licet import requires_feature
 from licet.core.context import find_entitlements
 from tests import licenses
+from tests.core.license_server import LicenseServer, asked
 from tests.licenses import INVALID, OPTIONS, license_token
 
 ROUTES = (
@@ -300,6 +301,26 @@ class AdapterContract(Serving):
         assert int(answer.header("Retry-After") or 0) >= 1
 
     # -- requirements ------------------------------------------------------------------------
+
+    def test_an_opaque_key_is_judged_by_the_license_server(self) -> None:
+        """The view sees what the server vouches for; neither a no nor silence reaches it."""
+        with LicenseServer() as server:
+            key, unseen = server.add(sub="lic_1"), server.add()
+            client = self.client(**server.options())
+            for _ in range(2):
+                answer = self.get(client, "/me", bearer(key))
+                assert (answer.status, answer.json["license_id"]) == (200, "lic_1")
+            assert [asked(question)["domain"] for question in server.questions] == ["testserver"]
+            client.calls.clear()
+            self.refused(
+                client, self.get(client, "/me", bearer("lic_none")), 401, "license_invalid"
+            )
+            server.close()
+            answer = self.get(client, "/me", bearer(unseen))
+            self.refused(client, answer, 503, "license_unavailable")
+            assert answer.json["correlation_id"]
+            assert int(answer.header("Retry-After") or "0") >= 1
+            assert self.get(client, "/me", bearer(key)).status == 200
 
     def test_requirements_of_a_view(self) -> None:
         """Feature, scope and role are demanded of the license, with what is missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -29,6 +30,8 @@ CORS = "corsheaders.middleware.CorsMiddleware"
 FINE = licet_options(**OPTIONS)
 DPOP = {"LICET_EXTERNAL_URL": "https://reports.example"}
 SHARED = "redis://127.0.0.1:9/0"
+ASKING = {"LICET_VALIDATION_URL": "https://licenses.acme.example/v1/licenses/validate"}
+PINS = [f"sha256/{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2)]
 PROXIES = {"LICET_TRUSTED_PROXIES": ["10.0.0.0/8"]}
 SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 WORKERS = ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
@@ -106,6 +109,20 @@ def test_mistakes_are_told_at_start_up(
         ),
         pytest.param(
             {"LICET_JWKS_URL": "http://127.0.0.1:9/jwks.json"}, {"licet.W003"}, id="http-keys"
+        ),
+        pytest.param(
+            {"LICET_VALIDATION_URL": "http://127.0.0.1:9/validate"},
+            {"licet.W003"},
+            id="http-answers",
+        ),
+        pytest.param(ASKING, set(), id="answers"),
+        pytest.param(
+            {**ASKING, "LICET_VALIDATION_UNSIGNED": True}, {"licet.W009"}, id="unsigned-answers"
+        ),
+        pytest.param(
+            {**ASKING, "LICET_VALIDATION_UNSIGNED": True, "LICET_TLS_PINS": PINS},
+            set(),
+            id="unsigned-answers-of-a-pinned-server",
         ),
         pytest.param({"LICET_SOURCES": ["query:license"]}, {"licet.W004"}, id="query"),
         pytest.param({"LICET_LICENSE": "a.b.c"}, {"licet.W005"}, id="license-in-settings"),

@@ -119,7 +119,7 @@ def test_20_megabytes_cost_one_comparison(letter: bytes, monkeypatch: pytest.Mon
     judge = gate()
     counted = Counted(monkeypatch)
     text = letter * 20_000_000
-    monkeypatch.setattr("licet.core.gate.sha256", None)
+    monkeypatch.setattr("licet.core.judgements.sha256", None)
     assert judge.recall(text) is None
     with pytest.raises(LicenseInvalid) as caught:
         flow.run(judge.judge(text))
@@ -301,7 +301,7 @@ def test_a_bad_signature_and_an_unknown_key_are_told_alike() -> None:
             refusals.append(error)
     assert len({error.reason for error in refusals}) == 2
     assert len({(error.code, error.status, str(error.members)) for error in refusals}) == 1
-    assert all(type(digest) is bytes and len(digest) == 32 for digest in judge._grants._grants)
+    assert all(type(digest) is bytes and len(digest) == 32 for digest in judge._judgements.grants._grants)
 
 
 def test_parts_that_pass_are_the_parts_that_came() -> None:

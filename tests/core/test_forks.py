@@ -46,8 +46,8 @@ def test_every_lock_is_free_in_a_child() -> None:
     settings = Settings(**OPTIONS)
     gate = Gate(settings)
     log = gate.events._subscribers[0]
-    logs = (log._denials, gate._failed._failures)
-    everything = [gate._grants, gate._judge._terms, gate.events, *logs, gates._guard]
+    logs = (log._rations, gate._failed._failures)
+    everything = [gate._judgements.grants, gate._judge._terms, gate.events, *logs, gates._guard]
     assert all(isinstance(each, forks.Locked) for each in everything)
     held, released = threading.Event(), threading.Event()
 

@@ -103,7 +103,8 @@ def refused(gate: Gate, facts: Facts, kind: type[LicenseError]) -> LicenseError:
     error = caught.value
     assert type(error) is kind
     denied = [event for event in told if event.name == "license.denied"]
-    assert denied == [Event("license.denied", {"code": error.code, "reason": error.reason})]
+    tied = {name: error.members[name] for name in ("correlation_id",) if name in error.members}
+    assert denied == [Event("license.denied", {"code": error.code, "reason": error.reason, **tied})]
     return error
 
 
@@ -155,7 +156,7 @@ def test_memory_spares_the_verification(gate: Gate) -> None:
     def judge(credential: bytes) -> Any:
         raise AssertionError("judged again")
 
-    gate.judge = judge  # type: ignore[method-assign,assignment]
+    gate._judgements.judge = judge  # type: ignore[method-assign,assignment]
     assert decide(gate, bearer(credential)).license_id == "lic_1"
     assert gate.recall(credential) is grant
 
@@ -190,7 +191,7 @@ def test_what_is_no_license_of_ours(gate: Gate, name: str) -> None:
     for _ in range(2):
         refused(gate, bearer(credential), LicenseInvalid)
         assert gate.recall(credential) is None
-    assert len(gate._grants) == 0
+    assert len(gate._judgements.grants) == 0
 
 
 def test_a_refused_license_leaves_nothing_behind(gate: Gate) -> None:
@@ -363,7 +364,7 @@ def test_the_cache_can_be_off(hands: Hands, options: dict[str, Any]) -> None:
     for _ in range(2):
         assert decide(gate, bearer(credential))
         assert not remembered(gate, credential)
-    assert len(gate._grants) == 0
+    assert len(gate._judgements.grants) == 0
 
 
 def test_the_cache_is_bounded(hands: Hands) -> None:
@@ -401,7 +402,7 @@ def test_what_is_too_long_is_not_looked_up(hands: Hands) -> None:
     assert refused(gate, bearer(credential), LicenseInvalid).reason == "token_too_large"
     wide = gate_with(hands, max_token_size=65_536)
     decide(wide, bearer(credential))
-    gate._grants.put(sha256(credential).digest(), wide.recall(credential))  # type: ignore[arg-type]
+    gate._judgements.grants.put(sha256(credential).digest(), wide.recall(credential))  # type: ignore[arg-type]
     assert not remembered(gate, credential)
 
 
@@ -409,7 +410,7 @@ def test_no_raw_token_stays_in_memory(gate: Gate) -> None:
     """The cache is keyed by SHA-256, and what it holds has no part of the credential."""
     credential = token()
     decide(gate, bearer(credential)).release()
-    [(key, grant)] = gate._grants._grants.items()
+    [(key, grant)] = gate._judgements.grants._grants.items()
     assert key == sha256(credential).digest()
     held = repr([getattr(grant, name) for name in grant.__slots__])
     assert not any(part in held for part in credential.decode().split("."))
@@ -533,7 +534,7 @@ def test_what_cannot_be_a_license_asks_nobody(hands: Hands) -> None:
     [RuntimeError("x"), RecursionError(), MemoryError(), ConfigError("a", "b", "c")],
     ids=repr,
 )
-@pytest.mark.parametrize("step", ["recall", "judge", "_granted"])
+@pytest.mark.parametrize("step", ["recall", "judge", "granted"])
 def test_what_goes_wrong_inside_is_undecided(
     gate: Gate, caplog: pytest.LogCaptureFixture, error: Exception, step: str
 ) -> None:
@@ -542,7 +543,7 @@ def test_what_goes_wrong_inside_is_undecided(
     def fail(*_: object) -> Any:
         raise error
 
-    setattr(gate, step, fail)
+    setattr(gate._judgements, step, fail)
     for attempt in (partial(decide, gate, bearer(token())), lambda: flow.run(gate.verify(token()))):
         with pytest.raises(LicenseUnavailable) as caught:
             attempt()
@@ -558,7 +559,7 @@ def test_what_is_no_exception_is_none_of_ours(gate: Gate) -> None:
     def fail(*_: object) -> Any:
         raise KeyboardInterrupt
 
-    gate.recall = fail  # type: ignore[method-assign]
+    gate._judgements.recall = fail  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         decide(gate, bearer(token()))
 
@@ -633,7 +634,7 @@ def test_a_peek_survives_what_goes_wrong_inside(
     def fail(*_: object) -> Any:
         raise ZeroDivisionError
 
-    gate.recall = fail  # type: ignore[method-assign]
+    gate._judgements.recall = fail  # type: ignore[method-assign]
     with pytest.raises(LicenseUnavailable):
         gate.peek(bearer(token())).require()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
@@ -658,7 +659,7 @@ def test_verify_at_another_moment_touches_no_memory(gate: Gate, hands: Hands) ->
     """What holds at another moment is neither taken from the cache nor put there."""
     credential = token()
     early = flow.run(gate.verify(credential, NOW + 10))
-    assert len(gate._grants) == 0
+    assert len(gate._judgements.grants) == 0
     decide(gate, bearer(credential))
     with pytest.raises(LicenseExpired):
         flow.run(gate.verify(credential, NOW + 3630))

@@ -85,7 +85,7 @@ def test_both_ways_say_the_same(options: dict[str, Any], clock: Hands) -> None:
     seen = set()
     for changes in conditions:
         credential = token(**changes)
-        flow.run(short._granted(credential))
+        flow.run(short._judgements.granted(credential))
         for host, peer, chain in itertools.product(HOSTS, PEERS, FORWARDED):
             fields = {"host": host} if chain is None else {"host": host, "x_forwarded_for": chain}
             facts = request(credential, peer, **fields)

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
 from licet.core.clock import Clock
+from licet.core.errors import ConfigError
 from licet.core.events.bus import EventBus
+from licet.core.events.event import Event
 from licet.core.issuers import IssuerSettings
+from licet.core.keys.jwk import read_jwks
 from licet.core.keys.keystore import KeyStore
+from licet.core.online import dialects
+from licet.core.online.arbiter import Arbiter
+from licet.core.online.asker import Asker
+from licet.core.online.keys import AnswerKeys
+from licet.core.online.presented import Limits
+from licet.core.online.rulings import Rulings
+from licet.core.online.server import Server
+from licet.core.online.validator import Validator
 from licet.core.possession.dpop import Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
 from licet.core.possession.nonces import Nonces
 from licet.core.proxies import Proxies
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.settings import Settings
 from licet.core.stores import open_store
-from licet.core.tls import client_context
+from licet.core.tls import TlsOptions
 from licet.core.token.claims import Profile
 from licet.core.token.signature import names_of
 from licet.core.transport import Transport
+
+if TYPE_CHECKING:
+    from licet.core.judge import Judge
+
+logger = logging.getLogger("licet")
+
+#: Connections to a license server that are kept: as many as there are questions at a time.
+KEPT_ALIVE = 32
 
 
 def key_stores(
@@ -32,7 +55,7 @@ def key_stores(
         bus: where what happens to keys is told.
         transport: what fetches them; one of its own by default.
     """
-    transport = transport or Transport(client_context(settings.tls_minimum, settings.tls_ca_file))
+    transport = transport or _transport(settings, clock, bus)
     return {
         issuer: KeyStore(
             issuer,
@@ -49,6 +72,98 @@ def key_stores(
         )
         for issuer, one in settings.by_issuer.items()
     }
+
+
+def arbiter(
+    settings: Settings,
+    clock: Clock,
+    bus: EventBus,
+    keys: Mapping[str, KeyStore],
+    judge: Judge,
+    forget: Callable[[bytes, str, str | None], None],
+) -> Arbiter | None:
+    """Return what knows when to ask a license server; None where there is none to ask.
+
+    Args:
+        settings: which servers, and how they are asked.
+        clock: wall and monotonic time.
+        bus: where what comes of questions is told.
+        keys: of each issuer.
+        judge: holds licenses against their profiles.
+        forget: has the gate forget what it granted to a credential's digest, and to a license
+            of an issuer.
+
+    Raises:
+        ConfigError: a dialect cannot be had, or the store cannot be used.
+    """
+    asked = {name: one for name, one in settings.by_issuer.items() if one.validation_url}
+    if not asked:
+        return None
+    # Kept in this process in any case; a store in memory would know no more.
+    shared = not settings.store.startswith("memory:")
+    withdrawals = Withdrawals(open_store(settings.store, clock) if shared else None)
+    validators = {}
+    for name, one in asked.items():
+        if one.validation_unsigned and not settings.tls_pins:
+            logger.warning("validation_unsigned believes whoever TLS lets answer: set tls_pins")
+        dialect = dialects.of(one.validation_protocol)
+        own = None
+        if one.answer_keys is not None:
+            own = read_jwks(one.answer_keys, one.algorithms)
+        answer_keys = AnswerKeys(keys[name], own)
+        server = Server(
+            name,
+            str(one.validation_url),
+            one.validation_credentials,
+            one.validation_unsigned,
+            answer_keys,
+        )
+        transport = _transport(settings, clock, bus, keep_alive=KEPT_ALIVE)
+        limits = Limits(settings.outage_limit, settings.grant_max_age)
+        rulings = Rulings(
+            name,
+            asks_domain=dialect.asks_domain,
+            limits=limits,
+            vouched=partial(judge.answered, name),
+            withdrawals=withdrawals,
+            forget=forget,
+            clock=clock,
+            bus=bus,
+        )
+        validators[name] = Validator(
+            Asker(server, dialect, transport, clock, bus),
+            rulings,
+            audience=one.audiences[0],
+            asks_domain=dialect.asks_domain,
+            limits=limits,
+            clock=clock,
+        )
+    return Arbiter(
+        judge,
+        validators,
+        key_pattern=settings.license_key_pattern,
+        revalidate_every=settings.revalidate_every,
+        timeout=settings.online_timeout,
+        clock=clock,
+    )
+
+
+def _transport(
+    settings: Settings, clock: Clock, bus: EventBus, *, keep_alive: int = 0
+) -> Transport:
+    options = TlsOptions(
+        minimum=settings.tls_minimum,
+        ca_file=settings.tls_ca_file,
+        ciphers=settings.tls_ciphers,
+        pins=settings.tls_pins or (),
+        client_cert=settings.tls_client_cert,
+        client_key=settings.tls_client_key,
+    )
+
+    def refused(error: ConfigError) -> None:
+        bus.emit(Event("tls.failure", {"kind": "certificate", "problem": error.problem}))
+
+    return Transport(options, keep_alive=keep_alive, refused=refused)
 
 
 def profiles(settings: Settings) -> Mapping[str, Profile]:

@@ -131,8 +131,10 @@ class Entitlements:
                     "the claims of a license can be read only while its request lasts: "
                     "read them earlier, or keep what you need of them"
                 )
-            payload = base64url.decode(credential.split(b".")[1])
-            self._claims = _frozen(strictjson.loads(payload))
+            claims = self._grant.claims
+            if claims is None:
+                claims = strictjson.loads(base64url.decode(credential.split(b".")[1]))
+            self._claims = _frozen(claims)
         return self._claims
 
     def __bool__(self) -> bool:

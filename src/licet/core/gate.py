@@ -8,7 +8,6 @@ refused as undecided (503), and so is whatever goes wrong in here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, NoReturn
 
 from licet.core import assembly, flow
@@ -28,9 +27,10 @@ from licet.core.events.event import Event
 from licet.core.events.log import FailureLog, LogSink
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
-from licet.core.grants import Grant, GrantCache, GrantStats
+from licet.core.grants import Grant, GrantStats
 from licet.core.installation.license import Installation, LicenseSource
 from licet.core.judge import Judge
+from licet.core.judgements import Judgements
 from licet.core.keys.keystore import Health
 from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
@@ -62,19 +62,23 @@ class Gate:
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
         self.keys = assembly.key_stores(settings, clock, self.events, transport)
         self._judge = Judge(settings, clock, self.keys)
+        self._judgements = Judgements(settings, clock, self._judge)
+        self._arbiter = self._judgements.arbiter = assembly.arbiter(
+            settings, clock, self.events, self.keys, self._judge, self._judgements.forget
+        )
+        #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.
+        self.recall = self._judgements.recall
+        #: The judgement of a credential in full: `Judgements.judge`.
+        self.judge = self._judgements.judge
         self._observer = Observer(settings, clock)
         self._possession = assembly.possession(settings, clock, self._observer.proxies)
-        self._grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
-        self._known = self._grants.get
-        self._max_size = settings.max_token_size
         self._https_only = settings.require_https
         self._wall = clock.wall
-        self._monotonic = clock.monotonic
         self.installation = (
             Installation(
                 LicenseSource(settings.license, clock),
                 recall=self.recall,
-                judge=self._granted,
+                judge=self._judgements.granted,
                 clock=clock,
                 refused=self._denied,
             )
@@ -83,33 +87,6 @@ class Gate:
         )
 
     # -- a request, in the order of events ------------------------------------------------------
-
-    def recall(self, credential: bytes, digest: bytes | None = None) -> Grant | None:
-        """Return what is remembered of `credential` and still holds: no lock, no waiting.
-
-        Args:
-            credential: what was presented.
-            digest: its SHA-256, where that is known already.
-        """
-        if len(credential) > self._max_size:
-            return None
-        grant = self._known(digest or sha256(credential).digest())
-        if grant is None or not grant.since <= self._wall() < grant.until:
-            return None
-        keys = grant.keys
-        if keys is not None:
-            # Before the snapshot is read: a dead one must not pass under the time of its successor.
-            if self._monotonic() >= keys.look_at and not keys.look():
-                return None
-            snapshot = keys.snapshot
-            if snapshot is None:
-                return None
-            if snapshot.generation != grant.generation:
-                if grant.thumbprint not in snapshot.thumbprints:
-                    return None
-                grant.generation = snapshot.generation
-        self._grants.hits += 1
-        return grant
 
     def admit(
         self,
@@ -188,7 +165,8 @@ class Gate:
         """
         try:
             if at is None:
-                grant = yield from self._granted(credential)
+                domain = self._observer.told(where, 0.0).domain
+                grant = yield from self._judgements.granted(credential, domain)
             else:
                 grant = yield from self._judge.verify(credential, at)
             conditions = grant.terms.conditions
@@ -224,7 +202,7 @@ class Gate:
         if credential is None:
             return self._absent(LicenseRequired())
         self._demand_https(facts, credential.source)
-        grant = yield from self._granted(credential.value)
+        grant = yield from self._judgements.granted(credential.value, lambda: self._domain(facts))
         conditions = grant.terms.conditions
         self._check(conditions, facts)
         binding = None if conditions is None else conditions.binding
@@ -247,25 +225,8 @@ class Gate:
             raise error
         return Entitlements.unlicensed(error)
 
-    def _granted(self, credential: bytes) -> Flow[Grant]:
-        # Of what is too long not even the digest is taken.
-        digest = sha256(credential).digest() if len(credential) <= self._max_size else None
-        return self.recall(credential, digest) or (yield from self.judge(credential, digest))
-
-    def judge(self, credential: bytes, digest: bytes | None = None) -> Flow[Grant]:
-        """Verify `credential` in full and remember what came of it, if it holds.
-
-        Args:
-            credential: what was presented.
-            digest: its SHA-256, where that is known already.
-
-        Raises:
-            LicenseError: it does not hold, or that cannot be told.
-        """
-        self._grants.misses += 1
-        grant = yield from self._judge.verify(credential)
-        self._grants.put(digest or sha256(credential).digest(), grant)
-        return grant
+    def _domain(self, facts: RequestFacts) -> str:
+        return self._observer.of(facts, self._wall()).domain() or ""
 
     # -- around it -------------------------------------------------------------------------------
 
@@ -280,7 +241,7 @@ class Gate:
 
     def grant_stats(self) -> GrantStats:
         """Return how many licenses were answered from memory, and how many were not."""
-        return self._grants.stats
+        return self._judgements.grants.stats
 
     def as_refusal(self, error: Exception) -> LicenseError:
         """Return the refusal that `error` is, or that anything unexpected becomes."""
@@ -290,4 +251,7 @@ class Gate:
         return LicenseUnavailable(f"internal_error:{type(error).__name__}")
 
     def _denied(self, error: LicenseError) -> None:
-        self.events.emit(Event("license.denied", {"code": error.code, "reason": error.reason}))
+        told = {"code": error.code, "reason": error.reason}
+        if "correlation_id" in error.members:
+            told["correlation_id"] = str(error.members["correlation_id"])
+        self.events.emit(Event("license.denied", told))

@@ -58,16 +58,18 @@ class Grant:
         ends_at: from this second on it is refused: `exp` and the leeway.
         since: the verdict holds from this second on; a clock set back has to ask again.
         until: the verdict holds until this second; then it is verified anew.
-        keys: where the key that signed it comes from.
+        keys: where the key that signed it comes from; None where an answer vouches for it.
         thumbprint: of that key (RFC 7638).
         generation: of the key set in which that key was last seen.
         verified_by: who vouched.
         wall: the clock that its end is judged by.
         ended: what is raised once it has ended, where that is not `LicenseExpired`.
         free: whether it holds for every request: nothing of one has to be looked at.
+        claims: all of its claims, where no token is there to read them from.
     """
 
     __slots__ = (
+        "claims",
         "customer",
         "ended",
         "ends_at",
@@ -94,15 +96,16 @@ class Grant:
         leeway: float,
         since: float,
         until: float,
-        keys: KeyStore | None,
-        thumbprint: str,
-        generation: int,
+        keys: KeyStore | None = None,
+        thumbprint: str = "",
+        generation: int = 0,
         verified_by: Literal["local", "online"] = "local",
         wall: Callable[[], float] = SYSTEM_CLOCK.wall,
         ended: LicenseError | None = None,
         free: bool = False,
     ) -> None:
         self.terms = terms
+        self.claims = claims.payload if verified_by == "online" else None
         self.issuer = claims.issuer
         self.license_id = claims.license_id
         self.customer = claims.customer
@@ -153,12 +156,13 @@ class GrantCache(Locked):
         hits: counted by who reads, once what was found still holds.
         misses: counted by who judges.
         evictions: counted here.
+        forgotten: how often something was to be forgotten.
     """
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self._capacity = capacity
-        self.hits = self.misses = self.evictions = 0
+        self.hits = self.misses = self.evictions = self.forgotten = 0
         # Not a plain dict: finding its oldest key walks over all that were deleted before it.
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()
         #: `get(digest)`, bound once: this is the hot path.
@@ -167,16 +171,43 @@ class GrantCache(Locked):
     def __len__(self) -> int:
         return len(self._grants)
 
-    def put(self, digest: bytes, grant: Grant) -> None:
-        """Keep `grant` under `digest`, in place of an older one."""
+    def put(self, digest: bytes, grant: Grant, forgotten: int | None = None) -> None:
+        """Keep `grant` under `digest`, in place of an older one.
+
+        Args:
+            digest: of its credential.
+            grant: what was found.
+            forgotten: what the attribute said when that began: what was found may be what was
+                forgotten since, and is not kept.
+        """
         if not self._capacity:
             return
         with self.lock:
+            if forgotten is not None and forgotten != self.forgotten:
+                return
             self._grants.pop(digest, None)
             self._grants[digest] = grant
             if len(self._grants) > self._capacity:
                 self._grants.popitem(last=False)
                 self.evictions += 1
+
+    def withdraw(self, issuer: str, license_id: str) -> None:
+        """Forget what is kept of one license, by whatever credential."""
+        with self.lock:
+            self.forgotten += 1
+            gone = [
+                digest
+                for digest, grant in self._grants.items()
+                if grant.license_id == license_id and grant.issuer == issuer
+            ]
+            for digest in gone:
+                del self._grants[digest]
+
+    def forget(self, digest: bytes) -> None:
+        """Forget what is kept of one credential."""
+        with self.lock:
+            self.forgotten += 1
+            self._grants.pop(digest, None)
 
     @property
     def stats(self) -> GrantStats:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from licet.core.errors import ConfigError
-from licet.core.options import MAX_MEMBERS, Kind, Options, number, optional, text, texts
+from licet.core.options import FLAG, MAX_MEMBERS, Kind, Options, number, optional, text, texts
 from licet.core.token import strictjson
 from licet.core.token.compact import media_type
 
@@ -96,6 +96,36 @@ def _without_secrets(jwks: dict[str, Any]) -> dict[str, Any]:
     return {**jwks, "keys": public}
 
 
+def _credentials(name: str, value: str) -> str:
+    if not value.isascii() or " " in value:
+        raise ConfigError(name, "cannot stand in a header field", "write visible ASCII characters")
+    return value
+
+
+def _protocol(name: str, value: Any) -> Any:
+    # Not at the top: most settings ask nobody.
+    from licet.core.online import dialects
+
+    if isinstance(value, str):
+        if value not in dialects.NAMED:
+            dialects.of(value)
+        return value
+    # What was made: a function that makes it is written otherwise in each process.
+    return dialects.of(value)
+
+
+CREDENTIALS = optional(text(check=_credentials))
+PROTOCOL = Kind(_protocol)
+#: What is asked where the license server cannot be left out, and of whom.
+VALIDATION = (
+    "validation_url",
+    "validation_protocol",
+    "validation_credentials",
+    "validation_jwks",
+    "validation_unsigned",
+)
+
+
 def _check_keys(name: str, jwks: Mapping[str, Any], algorithms: tuple[str, ...]) -> None:
     # Not at the top: who only wants the names of the package pays for no cryptography.
     from licet.core.keys.jwk import read_jwks
@@ -123,6 +153,11 @@ class IssuerSettings(Options):
         algorithms: accepted `alg` values, asymmetric only.
         token_type: expected `typ`; None also takes `JWT` and none at all.
         max_lifetime: longest `exp - iat` accepted, seconds.
+        validation_url: the endpoint of the license server; None asks nobody.
+        validation_protocol: how it is spoken to: `licet`, `introspection`, or a dialect.
+        validation_credentials: what it knows this application by.
+        validation_jwks: the only keys believed for its answers, or the path of such a key set.
+        validation_unsigned: whether answers without a signature are believed.
 
     Raises:
         ConfigError: a value that cannot work.
@@ -135,6 +170,11 @@ class IssuerSettings(Options):
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     token_type: str | None = "license+jwt"  # noqa: S105 - a media type
     max_lifetime: float = 400 * DAY
+    validation_url: str | None = None
+    validation_protocol: Any = "licet"
+    validation_credentials: str | None = field(default=None, repr=False)
+    validation_jwks: Mapping[str, Any] | str | Path | None = field(default=None, repr=False)
+    validation_unsigned: bool = False
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
@@ -153,11 +193,37 @@ class IssuerSettings(Options):
             raise ConfigError(
                 "jwks_snapshot", "is set and nothing is fetched", "remove it, or set jwks_url"
             )
+        self._check_validation()
+
+    def _check_validation(self) -> None:
+        keep = object.__setattr__
+        keep(self, "validation_url", ADDRESS.check("validation_url", self.validation_url))
+        protocol = PROTOCOL.check("validation_protocol", self.validation_protocol)
+        keep(self, "validation_protocol", protocol)
+        CREDENTIALS.check("validation_credentials", self.validation_credentials)
+        keep(self, "validation_jwks", _jwks("validation_jwks", self.validation_jwks))
+        FLAG.check("validation_unsigned", self.validation_unsigned)
+        if self.answer_keys is not None:
+            _check_keys("validation_jwks", self.answer_keys, self.algorithms)
+        if self.validation_url is None:
+            for name in VALIDATION[1:]:
+                if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+                    raise ConfigError(name, "is set and nobody is asked", "set validation_url too")
+
+    def __getstate__(self) -> object:
+        if self.validation_credentials is not None:
+            raise TypeError("settings that hold a secret cannot be pickled")
+        return super().__getstate__()
 
     @property
     def keys(self) -> Mapping[str, Any] | None:
         """The literal key set, read from its file where `jwks` named one."""
         return self.jwks  # type: ignore[return-value]  # a mapping once checked
+
+    @property
+    def answer_keys(self) -> Mapping[str, Any] | None:
+        """The only keys believed for answers of the license server, where such are set."""
+        return self.validation_jwks  # type: ignore[return-value]  # a mapping once checked
 
     @property
     def snapshot_path(self) -> str | None:

@@ -1,24 +1,27 @@
-"""The verification of one license token in full: everything that is true of it at any request.
+"""The verification of one license in full: everything that is true of it at any request.
 
-Until the signature under one of the issuer's keys holds, it can only be refused.
+Until the signature under one of the issuer's keys holds, a token can only be refused. Of a license
+for which the license server vouches the claims are held to the same rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from math import inf
+from typing import Any
 
 from licet.core import assembly
 from licet.core.clock import Clock
 from licet.core.errors import InstallationUnlicensed, LicenseInvalid
 from licet.core.flow import Flow
-from licet.core.grants import Grant
+from licet.core.grants import Grant, Terms
 from licet.core.keys.keystore import KeyStore
 from licet.core.lifecycle import check_times
 from licet.core.settings import Settings
-from licet.core.terms import TermsTable
-from licet.core.token.claims import read, screen
-from licet.core.token.compact import HeaderCache, parse
+from licet.core.terms import TermsTable, read_terms
+from licet.core.token.claims import Claims, Profile, read, read_answered, screen
+from licet.core.token.compact import CompactToken, HeaderCache, parse
 
 
 class Judge:
@@ -53,13 +56,40 @@ class Judge:
         Raises:
             LicenseError: it does not hold, or that cannot be told.
         """
+        return (yield from self.check(*self.open(credential), at))
+
+    def open(self, credential: bytes) -> tuple[CompactToken, Profile]:
+        """Return the token that `credential` is, and the profile it claims to follow.
+
+        Raises:
+            LicenseInvalid: no signature could make it a license.
+        """
         token = parse(credential, max_size=self._max_size, headers=self._headers)
-        profile = screen(token, self._profiles)
+        return token, screen(token, self._profiles)
+
+    def check(
+        self,
+        token: CompactToken,
+        profile: Profile,
+        at: float | None = None,
+        patience: float | None = None,
+    ) -> Flow[Grant]:
+        """Return what a token that was opened grants.
+
+        Args:
+            token: the token.
+            profile: what it has to follow.
+            at: as for `verify`.
+            patience: seconds to wait for keys at most, where something else could be done.
+
+        Raises:
+            LicenseError: it does not hold, or that cannot be told.
+        """
         keys = self._keys[profile.issuer]
         # The snapshot that is judged by is the one the grant remembers: a rotation in between
         # must not mark an old key's grant as new.
         kid, alg = token.header.kid, token.header.alg
-        snapshot, key = keys.at_hand(kid, alg) or (yield from keys.find(kid, alg))
+        snapshot, key = keys.at_hand(kid, alg) or (yield from keys.find(kid, alg, patience))
         if not key.verify(token.signing_input, token.signature):
             raise LicenseInvalid("bad_signature")
         self._headers.remember(token)
@@ -67,16 +97,53 @@ class Judge:
         terms = self._terms.intern(claims.payload)
         now = self._wall() if at is None else at
         check_times(claims, now, self._leeway)
-        return Grant(
+        return self._grant(
             claims,
             terms,
-            leeway=self._leeway,
             since=now,
             until=min(now + self._max_age, snapshot.stale_until),
             keys=keys,
             thumbprint=key.thumbprint,
             generation=snapshot.generation,
             wall=self._wall if at is None else partial(float, at),
+        )
+
+    def forecast(self, token: CompactToken, profile: Profile) -> None:
+        """Refuse a token that would be refused even if its signature held.
+
+        Raises:
+            LicenseError: it would be.
+        """
+        claims = read(token.payload, profile)
+        read_terms(claims.payload)
+        check_times(claims, self._wall(), self._leeway)
+
+    def answered(self, issuer: str, payload: Mapping[str, Any]) -> Grant:
+        """Return what a license grants for which the license server has just vouched.
+
+        It is remembered by whoever asked, and not by the credential alone.
+
+        Args:
+            issuer: whose license server that is.
+            payload: the claims of the license.
+
+        Raises:
+            LicenseError: it does not hold all the same.
+        """
+        claims = read_answered(payload, self._profiles[issuer])
+        terms = self._terms.intern(claims.payload)
+        now = self._wall()
+        check_times(claims, now, self._leeway)
+        return self._grant(
+            claims, terms, since=now, until=-inf, wall=self._wall, verified_by="online"
+        )
+
+    def _grant(self, claims: Claims, terms: Terms, **verdict: Any) -> Grant:
+        return Grant(
+            claims,
+            terms,
+            leeway=self._leeway,
             ended=self._ended,
             free=terms.conditions is None and not self._https_only,
+            **verdict,
         )

@@ -15,17 +15,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from licet.core import contradictions
 from licet.core.errors import ConfigError
 from licet.core.issuers import (
     ADDRESS,
     ALGORITHM_NAMES,
     AUDIENCE,
+    CREDENTIALS,
     DAY,
     DEFAULT_ALGORITHMS,
     DEFAULT_JWKS_URL,
     LIFETIME,
     PATH,
+    PROTOCOL,
     TOKEN_TYPE,
+    VALIDATION,
     IssuerSettings,
     issuer_settings,
 )
@@ -48,7 +52,9 @@ from licet.core.possession.mtls import Certificates
 from licet.core.proxies import Proxies
 from licet.core.values import (
     ca_file,
+    ciphers,
     header_name,
+    key_pattern,
     license_source,
     mac_secret,
     sources_of,
@@ -87,6 +93,7 @@ class Settings(Options):
     license: str | None = option(
         None, optional(text(check=license_source, strip=True)), secret=True
     )
+    license_key_pattern: str | None = option(None, optional(text(check=key_pattern)))
     required: bool = option(True, FLAG)
     require_https: bool = option(False, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
@@ -101,8 +108,23 @@ class Settings(Options):
     external_url: str | None = option(None, optional(text(check=target.external)))
     dpop_nonce_secret: str | None = option(None, optional(text(check=mac_secret)), secret=True)
     store: str = option("memory://", text(check=store_url), secret=True)
+    validation_url: str | None = option(None, ADDRESS)
+    validation_protocol: Any = option("licet", PROTOCOL)
+    validation_credentials: str | None = option(None, CREDENTIALS, secret=True)
+    validation_jwks: Mapping[str, Any] | str | Path | None = option(
+        None, optional(text()), secret=True
+    )
+    validation_unsigned: bool = option(False, FLAG)
+    revalidate_every: float | None = option(None, optional(number(1, 366 * DAY)))
+    outage_limit: float = option(3 * DAY, number(0, 366 * DAY))
+    online_timeout: float = option(3, number(0.05, 60))
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
     tls_ca_file: str | None = option(None, optional(text(check=ca_file)))
+    tls_ciphers: str | None = option(None, optional(text(check=ciphers)))
+    tls_pins: tuple[str, ...] | None = option(None, optional(texts()))
+    tls_single_pin: bool = option(False, FLAG)
+    tls_client_cert: str | Path | None = option(None, PATH)
+    tls_client_key: str | Path | None = option(None, PATH)
     grant_cache_size: int = option(1024, number(0, 10_000_000, whole=True, unit="grants"))
     grant_max_age: float = option(300, number(0, DAY))
     upgrade_url: str | None = option(None, optional(text(check=url)))
@@ -111,18 +133,22 @@ class Settings(Options):
     def __post_init__(self) -> None:
         keep = object.__setattr__
         for each in fields(self):
-            if each.name not in ("audience", "jwks"):
+            if each.name not in ("audience", "jwks", "validation_jwks"):
                 kind = each.metadata["kind"]
                 keep(self, each.name, kind.check(each.name, getattr(self, each.name)))
         keep(self, "sources", sources_of(self.license, self.sources))
         keep(self, "trusted_proxies", Proxies.checked(self.trusted_proxies))
-        self._check_proxies()
-        if self.issuers is not None:
-            keep(self, "issuers", MappingProxyType(dict(self.issuers)))
+        contradictions.check_proxies(self)
+        contradictions.check_tls(self)
         by_issuer = self.by_issuer
+        if self.issuers is not None:
+            # Not as it was written: a plain mapping would show the secrets in it.
+            keep(self, "issuers", by_issuer)
         if self.issuer is not None:
             keep(self, "audience", by_issuer[self.issuer].audience)
             keep(self, "jwks", by_issuer[self.issuer].jwks)
+            keep(self, "validation_jwks", by_issuer[self.issuer].validation_jwks)
+        contradictions.check_questions(self)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:
@@ -160,23 +186,6 @@ class Settings(Options):
 
         return spellings.from_mapping(mapping)
 
-    def _check_proxies(self) -> None:
-        if self.region_header is not None and self.region_database is not None:
-            raise ConfigError(
-                "region_header", "is set together with region_database", "trust one of the two"
-            )
-        told_by_proxy = {
-            "region_header": self.region_header,
-            "client_certificate": (self.client_certificate or "").startswith("header:"),
-        }
-        for name, told in told_by_proxy.items():
-            if told and not self.trusted_proxies:
-                raise ConfigError(
-                    name,
-                    "names a header field that no proxy is trusted with",
-                    "set trusted_proxies too; from anybody else the field counts for nothing",
-                )
-
     def _issuers(self) -> dict[str, IssuerSettings]:
         if self.issuers is None:
             if self.issuer is None:
@@ -192,11 +201,12 @@ class Settings(Options):
                         algorithms=self.algorithms,
                         token_type=self.token_type,
                         max_lifetime=self.max_lifetime,
+                        **{name: getattr(self, name) for name in VALIDATION},
                     ),
                 )
             }
         flat = ("issuer", "audience", "jwks", "jwks_url", "jwks_snapshot", "algorithms")
-        for name in (*flat, "token_type", "max_lifetime"):
+        for name in (*flat, "token_type", "max_lifetime", *VALIDATION):
             if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                 raise ConfigError(
                     name, "is set together with issuers", "put it into each IssuerSettings"
@@ -213,6 +223,13 @@ class Settings(Options):
         return checked
 
     def _checked_url(self, issuer: str, one: IssuerSettings) -> IssuerSettings:
+        if one.validation_url is not None:
+            url(
+                "validation_url",
+                one.validation_url,
+                http_hosts=self.insecure_http_hosts,
+                setting="insecure_http_hosts",
+            )
         if one.jwks_url is None:
             return one
         address = one.jwks_url
@@ -242,7 +259,11 @@ class Settings(Options):
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        secrets = (self.license, self.dpop_nonce_secret)
+        secrets = (
+            self.license,
+            self.dpop_nonce_secret,
+            *(one.validation_credentials for one in self.by_issuer.values()),
+        )
         # A password stands before the host, or in the query.
         if any(secret is not None for secret in secrets) or re.search("[@?]", self.store):
             raise TypeError("settings that hold a secret cannot be pickled")

@@ -42,6 +42,34 @@ def ca_file(name: str, value: str) -> str:
     return value
 
 
+def ciphers(name: str, value: str) -> str:
+    """Return a list of cipher suites in OpenSSL's words that TLS can be set up with.
+
+    Raises:
+        ConfigError: it is none, or one that weakens what TLS 1.2 has to be.
+    """
+    from licet.core import tls
+
+    return tls.ciphers(name, value)
+
+
+def key_pattern(name: str, value: str) -> str:
+    """Return what opaque license keys look like, as a regular expression.
+
+    Raises:
+        ConfigError: it is none, or one that also fits the empty text.
+    """
+    try:
+        fits_nothing = re.compile(value, re.ASCII).fullmatch("")
+    except re.error:
+        raise ConfigError(
+            name, "is no regular expression", "write one as lic_[A-Za-z0-9]{32}"
+        ) from None
+    if fits_nothing:
+        raise ConfigError(name, "fits the empty text", "write one as lic_[A-Za-z0-9]{32}")
+    return value
+
+
 def header_name(name: str, value: str) -> str:
     """Return the name of a header field, in lower case.
 

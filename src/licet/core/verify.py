@@ -32,7 +32,7 @@ def verify(
     not said is unknown. One that is bound to its holder's key can only be presented by a request.
 
     Args:
-        credential: the license token.
+        credential: the license token, or an opaque license key.
         settings: what counts as a valid license; equal settings share keys and cache.
         host: the host this deployment is reached by, perhaps with a port.
         ip: the address of the client.

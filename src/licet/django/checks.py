@@ -10,12 +10,13 @@ With `--deploy`:
 licet.E003  `LICET_INSECURE_HTTP_HOSTS` lets keys come over plain http
 licet.E004  several workers, and proofs of possession are remembered in each one alone
 licet.E005  proofs of possession are wanted, and nobody vouches for the host they are made for
-licet.W003  keys come over plain http from this machine
+licet.W003  keys or answers come over plain http from this machine
 licet.W004  licenses may come in query parameters, which logs and referrers keep
 licet.W005  the installation license is written out in the settings
 licet.W006  as licet.E004, where the number of workers cannot be seen from here
 licet.W007  proxies are trusted, and Django reads neither host nor scheme from them
 licet.W008  `LICET_REQUIRE_HTTPS` behind proxies from which Django does not read the scheme
+licet.W009  answers without a signature are believed, and no key is pinned
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W008."""
+    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W009."""
     try:
         settings = licensing().settings
     except ConfigError:
@@ -91,17 +92,17 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
     if settings.insecure_http_hosts:
         found.append(
             Error(
-                "LICET_INSECURE_HTTP_HOSTS lets keys come over plain http: whoever is on the "
-                "way can replace them, and sign licenses.",
-                hint="Serve the keys over https and remove the setting.",
+                "LICET_INSECURE_HTTP_HOSTS lets keys and answers come over plain http: whoever is "
+                "on the way can replace them, and sign licenses.",
+                hint="Serve them over https and remove the setting.",
                 id="licet.E003",
             )
         )
     elif _http_issuers(settings):
         found.append(
             Warning(
-                f"Keys come over plain http for {', '.join(_http_issuers(settings))}.",
-                hint="Set LICET_JWKS_URL to the https address of the license server.",
+                f"Keys or answers come over plain http for {', '.join(_http_issuers(settings))}.",
+                hint="Set LICET_JWKS_URL and LICET_VALIDATION_URL to https addresses.",
                 id="licet.W003",
             )
         )
@@ -120,6 +121,16 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
                 "LICET_LICENSE is written out in the settings, which error reports show.",
                 hint="Write file:PATH or env:NAME.",
                 id="licet.W005",
+            )
+        )
+    unsigned = any(one.validation_unsigned for one in settings.by_issuer.values())
+    if unsigned and settings.tls_pins is None:
+        found.append(
+            Warning(
+                "LICET_VALIDATION_UNSIGNED believes whoever a certificate authority vouches for: "
+                "answers have no signature, and no key is pinned.",
+                hint="Set LICET_TLS_PINS to the public keys of the license server.",
+                id="licet.W009",
             )
         )
     return [*found, *_possession(settings), *_proxies(settings)]
@@ -198,5 +209,8 @@ def _is_own(path: str) -> bool:
 
 
 def _http_issuers(settings: Settings) -> list[str]:
-    issuers = settings.by_issuer
-    return [name for name, one in issuers.items() if (one.jwks_url or "").startswith("http:")]
+    return [
+        name
+        for name, one in settings.by_issuer.items()
+        if any((url or "").startswith("http:") for url in (one.jwks_url, one.validation_url))
+    ]

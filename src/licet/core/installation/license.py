@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from licet.core.clock import Clock
 from licet.core.errors import (
+    ConstraintViolated,
     InstallationUnlicensed,
     LicenseError,
     LicenseExpired,
@@ -181,7 +182,7 @@ class Installation:
 
 def unlicensed(error: LicenseError) -> LicenseError:
     """Return the answer for an installation whose license failed with `error`."""
-    if isinstance(error, LicenseUnavailable) or error.status in (400, 429):
+    if isinstance(error, LicenseUnavailable | ConstraintViolated) or error.status in (400, 429):
         return error.again()
     return InstallationUnlicensed.because(_word(error), error.reason)
 

@@ -97,12 +97,20 @@ def screen(token: CompactToken, profiles: Mapping[str, Profile]) -> Profile:
         raise LicenseInvalid("alg_not_allowed")
     if token.header.typ not in profile.types:
         raise LicenseInvalid("wrong_type")
-    issued_at, expires_at = _date(token.payload, "iat"), _date(token.payload, "exp")
-    if expires_at < issued_at:
-        raise LicenseInvalid("bad_claim:exp")
-    if expires_at - issued_at > profile.max_lifetime:
-        raise LicenseInvalid("lifetime_too_long")
+    _check_lifetime(token.payload, profile.max_lifetime)
     return profile
+
+
+def read_answered(payload: Mapping[str, Any], profile: Profile) -> Claims:
+    """Return the claims of a license that came in an answer and not in a token.
+
+    Raises:
+        LicenseInvalid: it is none of this issuer, or not as the profile says.
+    """
+    if payload.get("iss") != profile.issuer:
+        raise LicenseInvalid("bad_issuer")
+    _check_lifetime(payload, profile.max_lifetime)
+    return read(payload, profile)
 
 
 def read(payload: Mapping[str, Any], profile: Profile) -> Claims:
@@ -141,6 +149,14 @@ def optional_text(payload: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str):
         raise LicenseInvalid(f"bad_claim:{name}")
     return value
+
+
+def _check_lifetime(payload: Mapping[str, Any], longest: float) -> None:
+    issued_at, expires_at = _date(payload, "iat"), _date(payload, "exp")
+    if expires_at < issued_at:
+        raise LicenseInvalid("bad_claim:exp")
+    if expires_at - issued_at > longest:
+        raise LicenseInvalid("lifetime_too_long")
 
 
 def _date(payload: Mapping[str, Any], name: str) -> float:

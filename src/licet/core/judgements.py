@@ -1,0 +1,107 @@
+"""Licenses that were judged once, and are remembered by the digest of their credential.
+
+Only what holds is remembered, and only for as long as the key that signed it is in force and its
+issuer has not withdrawn it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from licet.core.clock import Clock
+from licet.core.flow import Flow
+from licet.core.grants import Grant, GrantCache
+from licet.core.judge import Judge
+from licet.core.online.arbiter import Arbiter
+from licet.core.online.domain import Domain, nowhere
+from licet.core.settings import Settings
+
+
+class Judgements:
+    """What one gate knows of licenses.
+
+    Args:
+        settings: how much is remembered, and for how long.
+        clock: wall and monotonic time.
+        judge: verifies license tokens.
+
+    Attributes:
+        grants: what is remembered.
+        arbiter: asks license servers where the judge cannot know; None where there is none.
+    """
+
+    arbiter: Arbiter | None = None
+
+    def __init__(self, settings: Settings, clock: Clock, judge: Judge) -> None:
+        self.grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
+        self._known = self.grants.get
+        self._judge = judge
+        self._max_size = settings.max_token_size
+        self._wall = clock.wall
+        self._monotonic = clock.monotonic
+
+    def recall(self, credential: bytes, digest: bytes | None = None) -> Grant | None:
+        """Return what is remembered of `credential` and still holds: no lock, no waiting.
+
+        Args:
+            credential: what was presented.
+            digest: its SHA-256, where that is known already.
+        """
+        if len(credential) > self._max_size:
+            return None
+        grant = self._known(digest or sha256(credential).digest())
+        if grant is None or not grant.since <= self._wall() < grant.until:
+            return None
+        keys = grant.keys
+        if keys is not None:
+            # Before the snapshot is read: a dead one must not pass under the time of its successor.
+            if self._monotonic() >= keys.look_at and not keys.look():
+                return None
+            snapshot = keys.snapshot
+            if snapshot is None:
+                return None
+            if snapshot.generation != grant.generation:
+                if grant.thumbprint not in snapshot.thumbprints:
+                    return None
+                grant.generation = snapshot.generation
+        self.grants.hits += 1
+        return grant
+
+    def granted(self, credential: bytes, domain: Domain = nowhere) -> Flow[Grant]:
+        """Return what is remembered of `credential`, or else what `judge` finds."""
+        # Of what is too long not even the digest is taken.
+        digest = sha256(credential).digest() if len(credential) <= self._max_size else None
+        remembered = self.recall(credential, digest)
+        return remembered or (yield from self.judge(credential, digest, domain))
+
+    def judge(
+        self, credential: bytes, digest: bytes | None = None, domain: Domain = nowhere
+    ) -> Flow[Grant]:
+        """Verify `credential` in full and remember what came of it, if it holds.
+
+        Args:
+            credential: what was presented.
+            digest: its SHA-256, where that is known already.
+            domain: tells where it was, should the license server have to be asked.
+
+        Raises:
+            LicenseError: it does not hold, or that cannot be told.
+        """
+        self.grants.misses += 1
+        forgotten = self.grants.forgotten
+        if self.arbiter is None or len(credential) > self._max_size:
+            grant = yield from self._judge.verify(credential)
+        else:
+            digest = digest or sha256(credential).digest()
+            grant = yield from self.arbiter.verify(credential, digest, domain)
+            if grant.until <= self._wall():
+                # What holds at one domain is not remembered for all.
+                return grant
+        self.grants.put(digest or sha256(credential).digest(), grant, forgotten)
+        return grant
+
+    def forget(self, digest: bytes, issuer: str, license_id: str | None) -> None:
+        """Remember no longer what was granted to a credential, nor to its license."""
+        self.grants.forget(digest)
+        if license_id is not None:
+            self.grants.withdraw(issuer, license_id)

@@ -1,0 +1,174 @@
+"""What an answer of a license server changes: what is kept, forgotten, withdrawn and told.
+
+A yes is kept for as long as it says, and a no for a minute. A signed withdrawal is kept until a
+later signed yes, and what the gate remembers of the license goes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from licet.core.clock import Clock
+from licet.core.documents.schedule import Instant
+from licet.core.errors import LicenseError
+from licet.core.events.bus import EventBus
+from licet.core.events.event import Event
+from licet.core.flow import Flow
+from licet.core.grants import Grant
+from licet.core.online.answers import WITHDRAWING, refusal, withdrawn
+from licet.core.online.memory import Case, Memory, Yes
+from licet.core.online.presented import Limits, Presented
+from licet.core.online.question import Answer, Denied, Granted
+from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
+from licet.core.stores import StoreUnavailable
+
+#: Seconds that an answer serves which does not say for how long it may.
+CACHE_FOR = 300.0
+#: Seconds that any yes serves: of those who wait for one answer together, each would ask anew.
+AT_LEAST = 1.0
+
+
+class Rulings:
+    """Puts the answers of one license server into force.
+
+    Args:
+        issuer: whose licenses it judges.
+        asks_domain: whether its answers are about one domain.
+        limits: how long what may last.
+        vouched: returns the grant of a license that it vouches for; raises LicenseError.
+        withdrawals: what was withdrawn.
+        forget: has the gate forget what it granted to a credential's digest, and to a license
+            of an issuer, by its id.
+        clock: both clocks.
+        bus: hears of withdrawals, and of domains that do not belong to their license.
+
+    Attributes:
+        memory: what was answered.
+        withdrawals: what was withdrawn.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        asks_domain: bool,
+        limits: Limits,
+        vouched: Callable[[Mapping[str, Any]], Grant],
+        withdrawals: Withdrawals,
+        forget: Callable[[bytes, str, str | None], None],
+        clock: Clock,
+        bus: EventBus,
+    ) -> None:
+        self._issuer, self._asks_domain, self._limits = issuer, asks_domain, limits
+        self._vouched, self._forget = vouched, forget
+        self._clock, self._bus = clock, bus
+        self.withdrawals = withdrawals
+        self.memory = Memory(clock)
+
+    def subjects(self, presented: Presented) -> list[Subject]:
+        """Return by what names `presented` may have been withdrawn."""
+        subjects = [Subject("credential", self._issuer, presented.digest.hex())]
+        license_id = presented.license_id if presented.verified else None
+        if license_id is None:
+            license_id = self.memory.license_id(presented.digest)
+        if license_id is not None:
+            subjects.append(Subject("license", self._issuer, license_id))
+        return subjects
+
+    def put_into_force(
+        self, answer: Answer, presented: Presented, case: Case, asked_at: float
+    ) -> Flow[Grant]:
+        """Return what an answer grants.
+
+        Args:
+            answer: what was said.
+            presented: of what.
+            case: where.
+            asked_at: wall time of the question, in seconds since the epoch.
+
+        Raises:
+            LicenseError: it grants nothing.
+        """
+        said_at = asked_at if answer.issued_at is None else answer.issued_at
+        if isinstance(answer, Granted):
+            return (yield from self._granted(answer, presented, case, said_at))
+        return (yield from self._denied(answer, presented, case, said_at))
+
+    def suspect(self, presented: Presented) -> None:
+        """Tell of a domain that its license may not belong to."""
+        self._emit(
+            "license.suspicious_activity",
+            kind="domain_mismatch",
+            license_id=presented.license_id or self.memory.license_id(presented.digest),
+            requested_domain=presented.domain,
+        )
+
+    def forget(self, presented: Presented) -> None:
+        """Have the gate forget what it granted to a credential."""
+        self._forget(presented.digest, self._issuer, None)
+
+    def _granted(
+        self, answer: Granted, presented: Presented, case: Case, said_at: float
+    ) -> Flow[Grant]:
+        try:
+            grant = self._vouched(answer.license)
+        except LicenseError as error:
+            self._refuse(case, error, anywhere=True)
+        named = Subject("license", self._issuer, grant.license_id)
+        subjects = [*self.subjects(presented), named]
+        if answer.signed:
+            # Fresher than whatever a store could tell, if it did.
+            with suppress(StoreUnavailable):
+                yield from self.withdrawals.lift(said_at, *subjects)
+        standing = self.withdrawals.known(*subjects)
+        if standing is not None:
+            raise withdrawn(standing.word)
+        cache_for = CACHE_FOR if answer.cache_for is None else answer.cache_for
+        fresh_for = max(AT_LEAST, min(cache_for, self._limits.outage))
+        yes = Yes(
+            grant,
+            Instant(self._clock.monotonic(), self._clock.wall()),
+            fresh_for=fresh_for,
+            # Without a signature it is nothing to fall back on.
+            serves_for=max(fresh_for, self._limits.outage) if answer.signed else fresh_for,
+            anywhere=not self._asks_domain or not _DOMAINS.isdisjoint(answer.license),
+        )
+        self.memory.keep_yes(case, yes)
+        return grant
+
+    def _denied(
+        self, answer: Denied, presented: Presented, case: Case, said_at: float
+    ) -> Flow[NoReturn]:
+        word = WITHDRAWING.get(answer.error)
+        if word is not None and answer.signed:
+            subjects = self.subjects(presented)
+            if answer.license_id is not None:
+                subjects.append(Subject("license", self._issuer, answer.license_id))
+            with suppress(StoreUnavailable):
+                # This process keeps it in any case.
+                yield from self.withdrawals.record(Withdrawal(word, said_at), *subjects)
+            self.memory.forget(case.digest)
+            ids = {one.name for one in subjects if one.kind == "license"}
+            for license_id in ids or (None,):
+                self._forget(case.digest, self._issuer, license_id)
+                self._emit("license.revoked", word=word, license_id=license_id)
+            raise withdrawn(word)
+        error = refusal(answer.error)
+        if answer.error == "domain_mismatch":
+            self.suspect(presented)
+            self._refuse(case, error, anywhere=not self._asks_domain)
+        self._refuse(case, error, anywhere=True)
+
+    def _refuse(self, case: Case, error: LicenseError, *, anywhere: bool) -> NoReturn:
+        self.memory.keep_no(case, error, anywhere=anywhere)
+        self._forget(case.digest, self._issuer, None)
+        raise error
+
+    def _emit(self, name: Any, **data: object) -> None:
+        self._bus.emit(Event(name, {"issuer": self._issuer, **data}))
+
+
+#: Claims by which a license says itself where it holds, to be checked here on each request.
+_DOMAINS = frozenset({"domain", "domains"})
