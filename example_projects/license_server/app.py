@@ -1,8 +1,10 @@
-"""A license server in its first form: keys, rotation, and licenses for whoever has the admin key.
+"""A license server in its first form: it issues licenses, and says whether they hold.
 
-Trusts the admin key for everything below /v1 and nobody for anything else; the key set is public.
-Run it with `LICENSE_SERVER_ADMIN_KEY=… python app.py` or `uvicorn --factory app:from_env`. One
-process: with a key file that file is the truth, and is written before a new key signs.
+Trusts the admin key for everything below /v1, the validation key for the one question whether a
+license holds, and nobody for anything else; the key set is public. Run it from the directory above
+with `LICENSE_SERVER_ADMIN_KEY=… python -m license_server` or `uvicorn --factory
+license_server.app:from_env`. One process: with a key file that file is the truth, and is written
+before a new key signs.
 """
 
 from __future__ import annotations
@@ -24,38 +26,49 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from licet.issuer import Issuer, KeyFileError
 
+from .register import ACTIVE, REVOKED, SUSPENDED, Register
+
 MAX_BODY = 64 * 1024
 MEMBERS = frozenset(
     "customer plan features limits roles scope audience expires_in trial grace"
-    " domains ip_ranges regions time_windows cnf must_understand".split()
+    " domains ip_ranges regions time_windows cnf must_understand key".split()
 )
+QUESTION = frozenset(("licenseKey", "audience", "nonce", "domain"))
+NO_STORE = {"Cache-Control": "no-store"}
 
 
-class AdminOnly:
-    """Lets nobody in without the admin key (RFC 6750)."""
+class KeyHolders:
+    """Lets nobody in without the key (RFC 6750).
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self.app = app
+    Args:
+        key: a secret.
+        name: what it is called to whoever does not have it.
+    """
+
+    def __init__(self, app: ASGIApp, key: str, name: str) -> None:
+        self.app, self.name = app, name
         self.expected = f"Bearer {key}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         presented = Headers(scope=scope).getlist("authorization")
         value = presented[0].encode("latin-1") if len(presented) == 1 else b""
         if not hmac.compare_digest(value, self.expected):
-            raise HTTPException(401, "The admin key is wrong.", {"WWW-Authenticate": "Bearer"})
+            raise HTTPException(401, f"The {self.name} is wrong.", {"WWW-Authenticate": "Bearer"})
         await self.app(scope, receive, send)
 
 
 class LicenseServer:
     """The endpoints, over one issuer."""
 
-    def __init__(self, issuer: Issuer, audience: str, max_age: int, key_path: Path | None) -> None:
-        self.issuer, self.audience = issuer, audience
+    def __init__(
+        self, issuer: Issuer, audience: str, register: Register, max_age: int, key_path: Path | None
+    ) -> None:
+        self.issuer, self.audience, self.register = issuer, audience, register
         self.max_age, self.key_path = max_age, key_path
         self.changing = Lock()
         if key_path is not None and not key_path.exists():
@@ -72,23 +85,51 @@ class LicenseServer:
         return Response(body, headers=headers, media_type="application/jwk-set+json")
 
     async def issue(self, request: Request) -> Response:
-        content = b""
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > MAX_BODY:
-                raise HTTPException(413, f"The body has more than {MAX_BODY} bytes.")
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            raise HTTPException(400, "The body is not JSON.") from None
-        if not isinstance(body, dict) or not MEMBERS.issuperset(body):
-            raise HTTPException(400, f"The body is a JSON object of {', '.join(sorted(MEMBERS))}.")
+        body = await read_object(request, MEMBERS)
+        keyed = body.pop("key", False)
+        if not isinstance(keyed, bool):
+            raise HTTPException(400, "key is true or false.")
         license_id = f"lic_{secrets.token_hex(12)}"
         try:
             token = self.issuer.issue(**{"audience": self.audience, "subject": license_id, **body})
         except (TypeError, ValueError) as error:
             raise HTTPException(400, str(error)) from None
-        return JSONResponse({"id": license_id, "token": token}, 201, {"Cache-Control": "no-store"})
+        key = self.register.add(token, keyed=keyed)
+        answer = {"id": license_id, "token": token} | ({"key": key} if key else {})
+        return JSONResponse(answer, 201, NO_STORE)
+
+    async def revoke(self, request: Request) -> Response:
+        return await self.change_state(request, REVOKED)
+
+    async def suspend(self, request: Request) -> Response:
+        return await self.change_state(request, SUSPENDED)
+
+    async def resume(self, request: Request) -> Response:
+        return await self.change_state(request, ACTIVE)
+
+    async def change_state(self, request: Request, state: str) -> Response:
+        if not is_text(*(await read_object(request, frozenset(["reason"]))).values()):
+            raise HTTPException(400, "reason is ASCII text.")
+        license_id = request.path_params["id"]
+        license_ = self.register.licenses.get(license_id)
+        if license_ is None:
+            raise HTTPException(404, "There is no such license.")
+        if license_.state == REVOKED != state:
+            raise HTTPException(409, "A revoked license stays revoked: issue another one.")
+        license_.state = state
+        return JSONResponse({"id": license_id, "state": state})
+
+    async def validate(self, request: Request) -> Response:
+        asked = await read_object(request, QUESTION)
+        if not is_text(*asked.values()) or not asked.keys() >= QUESTION - {"domain"}:
+            raise HTTPException(400, "licenseKey, audience, nonce and any domain are ASCII text.")
+        answer = self.register.answer(
+            self.issuer, asked["licenseKey"], asked["audience"], asked.get("domain")
+        )
+        signed = self.issuer.sign(
+            {**answer, "nonce": asked["nonce"]}, header={"typ": "license-validation+jwt"}
+        )
+        return Response(signed, headers=NO_STORE, media_type="application/jwt")
 
     # The next three use the disk: plain functions, which Starlette calls in threads.
     def rotate(self, request: Request) -> Response:
@@ -134,6 +175,27 @@ class LicenseServer:
             raise HTTPException(503, "The key file cannot be used.") from None
 
 
+async def read_object(request: Request, members: frozenset[str]) -> dict[str, Any]:
+    """Return the JSON object that is the body; no body is one without members."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise HTTPException(413, f"The body has more than {MAX_BODY} bytes.")
+    try:
+        body = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "The body is not JSON.") from None
+    if not isinstance(body, dict) or not members.issuperset(body):
+        raise HTTPException(400, f"The body is a JSON object of {', '.join(sorted(members))}.")
+    return body
+
+
+def is_text(*values: object) -> bool:
+    """Return whether each of them is ASCII text."""
+    return all(isinstance(value, str) and value.isascii() for value in values)
+
+
 def problem(request: Request, error: Exception) -> Response:
     """Render an error as RFC 9457 problem details."""
     if not isinstance(error, HTTPException):
@@ -149,7 +211,9 @@ def create_app(
     admin_key: str,
     audience: str,
     *,
+    validation_key: str | None = None,
     max_age: int = 60,
+    cache_for: int = 3600,
     key_path: str | os.PathLike[str] | None = None,
 ) -> Starlette:
     """Make the application.
@@ -158,26 +222,46 @@ def create_app(
         issuer: whose keys sign.
         admin_key: for everything below /v1; 16 printable ASCII characters or more, else ValueError.
         audience: the product that licenses are for where a request names none.
+        validation_key: for applications that ask whether a license holds, of the same form; without
+            it nobody can ask.
         max_age: seconds for which the key set may be cached.
+        cache_for: seconds for which a yes may be relied on.
         key_path: where the issuer's keys are kept across restarts.
     """
-    if len(admin_key) < 16 or not admin_key.isascii() or not admin_key.isprintable():
-        raise ValueError("the admin key needs 16 printable ASCII characters or more")
-    server = LicenseServer(issuer, audience, max_age, Path(key_path) if key_path else None)
+    check_key("admin key", admin_key)
+    path = Path(key_path) if key_path else None
+    server = LicenseServer(issuer, audience, Register(cache_for), max_age, path)
     admin = [
         Route("/licenses", server.issue, methods=["POST"]),
+        Route("/licenses/{id}/revoke", server.revoke, methods=["POST"]),
+        Route("/licenses/{id}/suspend", server.suspend, methods=["POST"]),
+        Route("/licenses/{id}/resume", server.resume, methods=["POST"]),
         Route("/keys", server.keys),
         Route("/keys/rotate", server.rotate, methods=["POST"]),
         Route("/keys/{kid}/retire", server.retire, methods=["POST"]),
     ]
-    return Starlette(
-        routes=[
-            Route("/.well-known/jwks.json", server.jwks),
-            Route("/healthz", server.healthz),
-            Mount("/v1", routes=admin, middleware=[Middleware(AdminOnly, key=admin_key)]),
-        ],
-        exception_handlers={HTTPException: problem, Exception: problem},
-    )
+    routes: list[BaseRoute] = [
+        Route("/.well-known/jwks.json", server.jwks),
+        Route("/healthz", server.healthz),
+    ]
+    if validation_key is not None:
+        check_key("validation key", validation_key)
+        if validation_key == admin_key:
+            raise ValueError("the validation key is handed out: it must not be the admin key")
+        asking = Middleware(KeyHolders, key=validation_key, name="validation key")
+        validate = Route(
+            "/v1/licenses/validate", server.validate, methods=["POST"], middleware=[asking]
+        )
+        routes.append(validate)
+    vendor = Middleware(KeyHolders, key=admin_key, name="admin key")
+    routes.append(Mount("/v1", routes=admin, middleware=[vendor]))
+    handlers = {HTTPException: problem, Exception: problem}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def check_key(name: str, key: str) -> None:
+    if len(key) < 16 or not key.isascii() or not key.isprintable():
+        raise ValueError(f"the {name} needs 16 printable ASCII characters or more")
 
 
 def from_env(environ: Mapping[str, str] = os.environ) -> Starlette:
@@ -185,17 +269,15 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Starlette:
     admin_key = environ.get("LICENSE_SERVER_ADMIN_KEY")
     if not admin_key:
         raise SystemExit("set LICENSE_SERVER_ADMIN_KEY to a secret of 16 characters or more")
-    audience = environ.get("LICENSE_SERVER_AUDIENCE", "acme-reports")
-    max_age = int(environ.get("LICENSE_SERVER_MAX_AGE", "60"))
     key_path = environ.get("LICENSE_SERVER_KEY_FILE") or None
     name = environ.get("LICENSE_SERVER_ISSUER", "http://127.0.0.1:8000")
     kept = key_path if key_path and Path(key_path).exists() else None
-    issuer = Issuer.load(kept) if kept else Issuer.generate(name)
-    return create_app(issuer, admin_key, audience, max_age=max_age, key_path=key_path)
-
-
-if __name__ == "__main__":
-    import uvicorn
-
-    host = os.environ.get("LICENSE_SERVER_HOST", "127.0.0.1")
-    uvicorn.run(from_env(), host=host, port=int(os.environ.get("LICENSE_SERVER_PORT", "8000")))
+    return create_app(
+        Issuer.load(kept) if kept else Issuer.generate(name),
+        admin_key,
+        environ.get("LICENSE_SERVER_AUDIENCE", "acme-reports"),
+        validation_key=environ.get("LICENSE_SERVER_VALIDATION_KEY") or None,
+        max_age=int(environ.get("LICENSE_SERVER_MAX_AGE", "60")),
+        cache_for=int(environ.get("LICENSE_SERVER_CACHE_FOR", "3600")),
+        key_path=key_path,
+    )

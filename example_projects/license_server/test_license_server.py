@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,18 +20,28 @@ import jwt
 import pytest
 from starlette.testclient import TestClient
 
-from example_projects.license_server import app
+from example_projects.license_server import app, register
+from licet.core.clock import Clock
 from licet.issuer import Issuer
 
 ISSUER = "https://licenses.acme.example"
 ADMIN_KEY = "an-admin-key-for-tests"
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
+VALIDATION_KEY = "a-validation-key-for-tests"
+APPLICATION = {"Authorization": f"Bearer {VALIDATION_KEY}"}
+NONCE = "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4"
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     with TestClient(
-        app.create_app(Issuer.generate(ISSUER), ADMIN_KEY, "acme-reports"),
+        app.create_app(
+            Issuer.generate(ISSUER),
+            ADMIN_KEY,
+            "acme-reports",
+            validation_key=VALIDATION_KEY,
+            cache_for=60,
+        ),
         raise_server_exceptions=False,
     ) as client:
         yield client
@@ -40,11 +55,47 @@ def issue(client: TestClient, **body: object) -> str:
     return token
 
 
-def decode(client: TestClient, token: str) -> dict[str, Any]:
+def issue_key(client: TestClient, **body: object) -> tuple[str, str]:
+    """Return the id of a new license, and its opaque key."""
+    answer = client.post("/v1/licenses", headers=ADMIN, json={"key": True, **body}).json()
+    return answer["id"], answer["key"]
+
+
+def act(client: TestClient, license_id: str, what: str, **body: object) -> int:
+    return client.post(f"/v1/licenses/{license_id}/{what}", headers=ADMIN, json=body).status_code
+
+
+def ask(client: TestClient, credential: str, **changes: object) -> str:
+    """Return the signed answer about `credential`."""
+    question = {"licenseKey": credential, "audience": "acme-reports", "nonce": NONCE, **changes}
+    answer = client.post("/v1/licenses/validate", headers=APPLICATION, json=question)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/jwt"
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.text
+
+
+def validate(
+    client: TestClient, credential: str, *, audience: str = "acme-reports", **changes: object
+) -> dict[str, Any]:
+    """Return what is answered about `credential`, once its signature held."""
+    answer = ask(client, credential, audience=audience, **changes)
+    assert jwt.get_unverified_header(answer)["typ"] == "license-validation+jwt"
+    return decode(client, answer, audience)
+
+
+def verdict(client: TestClient, credential: str, **changes: str) -> str:
+    """Return the word for what is wrong with `credential`, `valid` where nothing is."""
+    answer = validate(client, credential, **changes)
+    assert answer["valid"] is ("error" not in answer)
+    return str(answer.get("error", "valid"))
+
+
+def decode(client: TestClient, token: str, audience: str = "acme-reports") -> dict[str, Any]:
     """Verify `token` against the published keys, with PyJWT and nothing of ours."""
     published = jwt.PyJWKSet.from_dict(client.get("/.well-known/jwks.json").json())
     key = published[jwt.get_unverified_header(token)["kid"]]
-    claims: dict[str, Any] = jwt.decode(token, key, audience="acme-reports", issuer=ISSUER)
+    claims: dict[str, Any] = jwt.decode(token, key, audience=audience, issuer=ISSUER)
     return claims
 
 
@@ -170,12 +221,16 @@ def test_the_signing_key_cannot_be_retired(client: TestClient) -> None:
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys/rotate"),
         ("POST", "/v1/keys/any/retire"),
+        ("POST", "/v1/licenses/any/revoke"),
+        ("POST", "/v1/licenses/any/suspend"),
+        ("POST", "/v1/licenses/any/resume"),
+        ("POST", "/v1/licenses/validate"),
     ],
 )
-def test_without_the_admin_key_nothing_happens(
+def test_without_a_key_nothing_happens(
     client: TestClient, headers: list[tuple[str, str | bytes]], method: str, path: str
 ) -> None:
-    """Each admin endpoint answers 401 with a challenge, and the keys stay as they are."""
+    """Each endpoint behind a key answers 401 with a challenge, and the keys stay as they are."""
     before = client.get("/.well-known/jwks.json").content
     answer = client.request(method, path, headers=headers)  # type: ignore[arg-type]
     assert answer.status_code == 401
@@ -198,6 +253,7 @@ def test_without_the_admin_key_nothing_happens(
         b'{"expires_in": "3600"}',
         b'{"audience": null}',
         b'{"subject": "lic_mine"}',
+        b'{"key": "lic_mine"}',
     ],
 )
 def test_a_license_that_nobody_would_accept_is_400(client: TestClient, body: bytes) -> None:
@@ -258,10 +314,210 @@ def test_a_key_that_cannot_be_kept_does_not_sign(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "short", "ä" * 20, "a" * 16 + "\n"])
-def test_a_weak_admin_key_fails_at_start(key: str) -> None:
+def test_a_weak_key_fails_at_start(key: str) -> None:
     """A key that is short, or that no header can carry, makes no server."""
-    with pytest.raises(ValueError, match="16 printable"):
+    with pytest.raises(ValueError, match="admin key needs 16 printable"):
         app.create_app(Issuer.generate(ISSUER), key, "acme-reports")
+    with pytest.raises(ValueError, match="validation key needs 16 printable"):
+        app.create_app(Issuer.generate(ISSUER), ADMIN_KEY, "acme-reports", validation_key=key)
+
+
+def test_the_admin_key_is_not_handed_out() -> None:
+    """One key for both makes no server: whoever may ask could issue."""
+    issuer = Issuer.generate(ISSUER)
+    with pytest.raises(ValueError, match="must not be the admin key"):
+        app.create_app(issuer, ADMIN_KEY, "acme-reports", validation_key=ADMIN_KEY)
+
+
+def test_each_key_opens_its_own_door(client: TestClient) -> None:
+    """The validation key issues nothing and the admin key asks nothing."""
+    assert client.post("/v1/licenses", headers=APPLICATION, json={}).status_code == 401
+    assert client.post("/v1/licenses/validate", headers=ADMIN, json={}).status_code == 401
+
+
+def test_without_a_validation_key_nobody_asks() -> None:
+    """A server that was given no validation key has no such endpoint."""
+    with TestClient(app.from_env({"LICENSE_SERVER_ADMIN_KEY": ADMIN_KEY})) as client:
+        assert client.post("/v1/licenses/validate", headers=ADMIN, json={}).status_code == 404
+
+
+def test_an_answer_is_for_its_question_only(client: TestClient) -> None:
+    """What is signed names nonce, domain, credential and audience, and holds for minutes."""
+    license_id, key = issue_key(client, features=["analytics"], domains=["*.example.com"])
+    began = time.time()
+    answer = validate(client, key, domain="shop.example.com")
+    named = urlsafe_b64encode(hashlib.sha256(key.encode()).digest()).rstrip(b"=").decode()
+    assert began <= answer.pop("iat") <= time.time()
+    assert 60 <= answer.pop("exp") - began <= 600
+    license_ = answer.pop("license")
+    assert answer == {
+        "iss": ISSUER,
+        "aud": "acme-reports",
+        "nonce": NONCE,
+        "req": named,
+        "domain": "shop.example.com",
+        "valid": True,
+        "grace": False,
+        "cache_for": 60,
+    }
+    assert (license_["sub"], license_["features"]) == (license_id, ["analytics"])
+    assert {"iss", "aud", "iat", "exp", "domains"} <= license_.keys()
+
+
+def test_outside_a_request_there_is_no_domain(client: TestClient) -> None:
+    """Who names no domain is told none, and a license for some domains holds."""
+    _, key = issue_key(client, domains=["example.com"])
+    answer = validate(client, key)
+    assert answer["valid"] is True
+    assert "domain" not in answer
+
+
+def test_a_no_carries_no_license(client: TestClient) -> None:
+    """With a no comes the word for it, and nothing that could be taken for a license."""
+    answer = validate(client, "lic_nobodys")
+    assert (answer["valid"], answer["error"]) == (False, "unknown")
+    assert not {"license", "cache_for", "grace", "sub"} & answer.keys()
+    license_id, key = issue_key(client)
+    act(client, license_id, "revoke")
+    answer = validate(client, key)
+    assert (answer["valid"], answer["error"], answer["sub"]) == (False, "revoked", license_id)
+    assert not {"license", "cache_for", "grace"} & answer.keys()
+
+
+def test_a_key_is_shown_once(client: TestClient) -> None:
+    """A license has a key only where one was asked for; the server keeps its digest."""
+    assert "key" not in client.post("/v1/licenses", headers=ADMIN, json={}).json()
+    _, key = issue_key(client)
+    assert re.fullmatch(r"lic_[A-Za-z0-9_-]{43}", key)
+    endpoint = next(route for route in client.app.routes if "validate" in route.path)  # type: ignore[attr-defined]
+    register = endpoint.endpoint.__self__.register
+    assert key.removeprefix("lic_") not in repr(vars(register))
+
+
+def test_key_and_token_are_one_license(client: TestClient) -> None:
+    """What happens to a license happens to its key and to its token."""
+    body = client.post("/v1/licenses", headers=ADMIN, json={"key": True}).json()
+    for happens, word in (
+        ("suspend", "suspended"),
+        ("suspend", "suspended"),
+        ("resume", "valid"),
+        ("resume", "valid"),
+        ("revoke", "revoked"),
+        ("revoke", "revoked"),
+    ):
+        assert act(client, body["id"], happens, reason="a test") == 200
+        assert verdict(client, body["key"]) == verdict(client, body["token"]) == word
+    assert act(client, body["id"], "resume") == act(client, body["id"], "suspend") == 409
+    assert verdict(client, body["key"]) == "revoked"
+
+
+def test_only_licenses_that_are_there_change(client: TestClient) -> None:
+    """An unknown license or act is 404, a malformed reason 400, and nothing changes."""
+    license_id, key = issue_key(client)
+    assert act(client, "lic_other", "revoke") == 404
+    assert act(client, license_id, "forget") == 404
+    assert act(client, license_id, "revoke", reason=7) == 400
+    assert act(client, license_id, "revoke", motive="none") == 400
+    assert verdict(client, key) == "valid"
+
+
+@pytest.mark.parametrize(
+    ("domain", "word"),
+    [
+        ("example.com", "valid"),
+        ("shop.example.com", "valid"),
+        ("a.shop.example.com", "domain_mismatch"),
+        ("example.com.evil.example", "domain_mismatch"),
+        ("evil.example", "domain_mismatch"),
+        ("", "domain_mismatch"),
+    ],
+)
+def test_a_license_holds_where_it_says(client: TestClient, domain: str, word: str) -> None:
+    """Names and wildcards cover what they say, however they were written."""
+    _, key = issue_key(client, domains=["Example.COM", "*.example.com"])
+    assert verdict(client, key, domain=domain) == word
+
+
+def test_a_license_is_for_its_audience(client: TestClient) -> None:
+    """For a product that it does not name a license is unknown."""
+    _, key = issue_key(client, audience=["acme-reports", "acme-mail"])
+    assert verdict(client, key, audience="acme-mail") == "valid"
+    assert verdict(client, key, audience="acme-crm") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("terms", "seen"),
+    [
+        ({}, ["valid", "expired", "expired", "expired"]),
+        ({"grace": 500}, ["valid", "grace", "grace", "expired"]),
+        ({"grace": 500, "trial": True}, ["valid", "expired", "expired", "expired"]),
+    ],
+)
+def test_a_license_ends(terms: dict[str, Any], seen: list[str]) -> None:
+    """Past its end a license is in the grace that it signs, which a trial has not, or expired."""
+    hands = SimpleNamespace(now=1_800_000_000.0)
+    clock = Clock(wall=lambda: hands.now)
+    issuer, licenses = Issuer.generate(ISSUER, clock=clock), register.Register(60, clock=clock)
+    token = issuer.issue(audience="acme-reports", subject="lic_a", expires_in=1000, **terms)
+    licenses.add(token, keyed=False)
+    words = []
+    for age in (999, 1000, 1499, 1500):
+        hands.now = 1_800_000_000.0 + age
+        answer = licenses.answer(issuer, token, "acme-reports", None)
+        words.append(answer.get("error") or ("grace" if answer["grace"] else "valid"))
+    assert words == seen
+
+
+def test_only_its_own_tokens_are_known(client: TestClient) -> None:
+    """A token is judged once a published key has signed it, as a license and nothing else."""
+    token = issue(client)
+    assert verdict(client, token) == "valid"
+    header, payload, signature = token.split(".")
+    stranger = Issuer.generate(ISSUER)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    kid = jwt.get_unverified_header(token)["kid"]
+    for other in (
+        stranger.sign(claims),
+        stranger.sign(claims, header={"kid": kid}),
+        f"{header}.{payload}.{signature[:-4]}AAAA",
+        f"{header}.{payload}.",
+        ask(client, token),
+        "a.b.c",
+        "..",
+    ):
+        assert verdict(client, other) == "unknown"
+
+
+def test_a_token_of_a_retired_key_is_unknown(client: TestClient) -> None:
+    """A key that is published no longer vouches for nothing here either; the license key does."""
+    body = client.post("/v1/licenses", headers=ADMIN, json={"key": True}).json()
+    client.post("/v1/keys/rotate", headers=ADMIN)
+    assert verdict(client, body["token"]) == "valid"
+    kid = jwt.get_unverified_header(body["token"])["kid"]
+    client.post(f"/v1/keys/{kid}/retire", headers=ADMIN)
+    assert verdict(client, body["token"]) == "unknown"
+    assert verdict(client, body["key"]) == "valid"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"licenseKey": None},
+        {"licenseKey": "lic_\ud800"},
+        {"audience": ["acme-reports"]},
+        {"nonce": 7},
+        {"domain": None},
+        {"hostname": "example.com"},
+    ],
+)
+def test_half_a_question_is_400(client: TestClient, change: dict[str, object]) -> None:
+    """A question with a part missing, malformed or unknown gets a problem, and no signature."""
+    question = {"licenseKey": "lic_a", "audience": "acme-reports", "nonce": NONCE}
+    for asked in ({**question, **change}, {"licenseKey": "lic_a"}, {}):
+        body = json.dumps(asked)
+        answer = client.post("/v1/licenses/validate", headers=APPLICATION, content=body)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_without_an_admin_key_it_does_not_start() -> None:
@@ -271,14 +527,19 @@ def test_without_an_admin_key_it_does_not_start() -> None:
 
 
 def test_it_serves_as_a_program() -> None:
-    """`python app.py` serves the key set over a real socket until it is told to stop."""
+    """`python -m license_server` serves the key set over a real socket until it is told to stop."""
+    above = str(Path(app.__file__).parents[1])
     environ = {
         **os.environ,
         "LICENSE_SERVER_ADMIN_KEY": ADMIN_KEY,
         "LICENSE_SERVER_PORT": "0",
+        "PYTHONPATH": os.pathsep.join([above, os.environ.get("PYTHONPATH", above)]),
     }
-    process = subprocess.Popen(  # noqa: S603 - the example itself
-        [sys.executable, app.__file__], env=environ, stderr=subprocess.PIPE, text=True
+    process = subprocess.Popen(
+        [sys.executable, "-m", "license_server"],
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert process.stderr is not None

@@ -1,7 +1,8 @@
 """`licet demo`: the example applications on real servers, expected beside observed.
 
 Everything happens on loopback, with keys made for the run. The admin key of the license server
-passes through the environment of that one process and is never shown.
+passes through the environment of that one process, its validation key through that of those who
+ask it too; neither is ever shown.
 """
 
 from __future__ import annotations
@@ -58,16 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
 def _play(arguments: argparse.Namespace) -> int:
     from licet.cli.demo import programs, table
     from licet.cli.demo.licenses import Vendor
-    from licet.cli.demo.scenes import AUDIENCE, SETTINGS, Play
+    from licet.cli.demo.scenes import AUDIENCE, CACHE_FOR, ONLINE, SETTINGS, Play
     from licet.cli.demo.servers import Servers
 
     with (
         tempfile.TemporaryDirectory(prefix="licet-demo-") as directory,
         Servers(Path(directory), _announce) as servers,
     ):
-        admin_key = secrets.token_urlsafe(24)
+        admin_key, validation_key = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         vendor_environ = {
             "LICENSE_SERVER_ADMIN_KEY": admin_key,
+            "LICENSE_SERVER_VALIDATION_KEY": validation_key,
+            "LICENSE_SERVER_CACHE_FOR": str(CACHE_FOR),
             "LICENSE_SERVER_AUDIENCE": AUDIENCE,
             "LICENSE_SERVER_ISSUER": ISSUER,
             "LICENSE_SERVER_KEY_FILE": str(Path(directory, "issuer.json")),
@@ -78,11 +81,18 @@ def _play(arguments: argparse.Namespace) -> int:
             "LICET_ISSUER": ISSUER,
             "LICET_JWKS_URL": f"{license_server.url}/.well-known/jwks.json",
         }
+        asking = {
+            **settings,
+            **ONLINE,
+            "LICET_VALIDATION_URL": f"{license_server.url}/v1/licenses/validate",
+            "LICET_VALIDATION_CREDENTIALS": validation_key,
+            "LICET_VALIDATION_JWKS": str(Path(directory, "validation.json")),
+        }
         apps = servers.start(*programs.applications(), **settings)
         token = None
         with (
             Vendor(license_server.url, admin_key) as vendor,
-            Play(servers, license_server, apps, vendor, settings) as play,
+            Play(servers, license_server, apps, vendor, settings, asking) as play,
         ):
             rows = list(play.scenes())
             if arguments.serve:

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from licet.cli.demo.servers import ServerFailed
 from licet.core.token import base64url
 from licet.issuer import Issuer
+
+
+class Opaque(NamedTuple):
+    """A license by its opaque key, which only the license server can judge."""
+
+    id: str
+    key: str
 
 
 class Vendor(AbstractContextManager["Vendor"]):
@@ -26,7 +33,7 @@ class Vendor(AbstractContextManager["Vendor"]):
 
     def __init__(self, url: str, admin_key: str) -> None:
         self._client = httpx.Client(
-            base_url=f"{url}/v1",
+            base_url=url,
             headers={"Authorization": f"Bearer {admin_key}"},
             trust_env=False,
             timeout=10,
@@ -37,9 +44,22 @@ class Vendor(AbstractContextManager["Vendor"]):
         token: str = self._post("licenses", **content)["token"]
         return token
 
+    def opaque(self, **content: Any) -> Opaque:
+        """Return a new license by its opaque key."""
+        issued = self._post("licenses", key=True, **content)
+        return Opaque(issued["id"], issued["key"])
+
+    def revoke(self, license_id: str) -> None:
+        """Have a license hold no longer."""
+        self._post(f"licenses/{license_id}/revoke")
+
     def rotate(self) -> None:
         """Have new licenses signed by a new key."""
         self._post("keys/rotate")
+
+    def published(self) -> dict[str, Any]:
+        """Return the public keys."""
+        return self._answer("GET", "/.well-known/jwks.json")
 
     def withdraw(self, token: str) -> None:
         """Have the key of `token` published no longer."""
@@ -50,8 +70,11 @@ class Vendor(AbstractContextManager["Vendor"]):
 
     def _post(self, path: str, **content: Any) -> dict[str, Any]:
         """Raise `ServerFailed` where the answer is none, or no success."""
+        return self._answer("POST", f"/v1/{path}", content)
+
+    def _answer(self, method: str, path: str, content: object = None) -> dict[str, Any]:
         try:
-            answer = self._client.post(path, json=content).raise_for_status()
+            answer = self._client.request(method, path, json=content).raise_for_status()
         except httpx.HTTPError as error:
             raise ServerFailed(f"License server: {type(error).__name__} at {path}") from None
         body: dict[str, Any] = answer.json()

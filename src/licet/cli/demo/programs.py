@@ -29,9 +29,8 @@ def _gunicorn(application: str) -> tuple[str, ...]:
 
 def license_server(port: int = 0) -> Program:
     """Return the license server, on a port of its own choice or on `port`."""
-    arguments = _uvicorn("--factory", "app:from_env", port=port)
-    directory = EXAMPLES / "license_server"
-    return Program("License server", "uvicorn", directory, arguments, health="/healthz")
+    arguments = _uvicorn("--factory", "license_server.app:from_env", port=port)
+    return Program("License server", "uvicorn", EXAMPLES, arguments, health="/healthz")
 
 
 def applications() -> list[Program]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from licet.cli.demo.licenses import Vendor, forged, tampered
+from licet.cli.demo.licenses import Opaque, Vendor, forged, tampered
 from licet.cli.demo.servers import Server, Servers
 from licet.cli.demo.stage import Headers, Row, Stage
 from licet.possession import ProofKey
@@ -19,6 +23,8 @@ HOST = "reports.example"
 JWKS_MAX_AGE = 1
 #: Seconds that one fetch of the keys may take at most.
 FETCH = 5
+#: Seconds that a yes of the license server is enough; short, so that an outage can be watched.
+CACHE_FOR = 1
 #: What every application is started with.
 SETTINGS = {
     "LICET_AUDIENCE": AUDIENCE,
@@ -29,6 +35,20 @@ SETTINGS = {
     "LICET_REGION_HEADER": "X-Country",
     "LICET_EXTERNAL_URL": f"https://{HOST}",
     "DJANGO_ALLOWED_HOSTS": f"{HOST} 127.0.0.1",
+}
+#: And what those are that ask the license server.
+ONLINE = {
+    "LICET_LICENSE_KEY_PATTERN": "lic_[A-Za-z0-9_-]{43}",
+    "LICET_OUTAGE_LIMIT": "3600",
+}
+#: A license for everything that the applications do.
+FULL = {
+    "customer": "Example GmbH",
+    "plan": "professional",
+    "features": ["analytics", "export"],
+    "roles": ["admin"],
+    "limits": {"seats": 10},
+    "expires_in": 3600,
 }
 #: What the proxy says of a request: for which host it was, from where, and from which country.
 FORWARDED = {"Host": HOST, "X-Forwarded-For": "203.0.113.9", "X-Country": "DE"}
@@ -44,6 +64,7 @@ class Play(Stage):
         apps: the applications, which know its keys' address.
         vendor: makes licenses.
         settings: with which an application is started.
+        asking: with which one is that asks the license server.
     """
 
     def __init__(
@@ -53,24 +74,19 @@ class Play(Stage):
         apps: list[Server],
         vendor: Vendor,
         settings: dict[str, str],
+        asking: dict[str, str],
     ) -> None:
         super().__init__(apps)
         self.servers, self.license_server = servers, license_server
-        self.vendor, self.settings = vendor, settings
+        self.vendor, self.settings, self.asking = vendor, settings, asking
 
     def full(self, **changes: Any) -> str:
-        """Return a license for everything that the applications do."""
-        return self.vendor.license(
-            **{
-                "customer": "Example GmbH",
-                "plan": "professional",
-                "features": ["analytics", "export"],
-                "roles": ["admin"],
-                "limits": {"seats": 10},
-                "expires_in": 3600,
-                **changes,
-            }
-        )
+        """Return a license for everything that the applications do, but for the changes."""
+        return self.vendor.license(**{**FULL, **changes})
+
+    def opaque(self, **changes: Any) -> Opaque:
+        """Return such a license by its opaque key."""
+        return self.vendor.opaque(**{**FULL, **changes})
 
     def scenes(self) -> Iterator[Row]:
         """Play; each row comes as soon as it is known."""
@@ -79,6 +95,7 @@ class Play(Stage):
         yield from self._pages()
         yield from self._holders()
         yield from self._keys()
+        yield from self._server()
 
     def _licenses(self) -> Iterator[Row]:
         """What a license must be, and what it must grant."""
@@ -115,8 +132,7 @@ class Play(Stage):
 
     def _pages(self) -> Iterator[Row]:
         """The same applications as hosted APIs, whose licenses hold for the pages that call."""
-        programs = (app.program for app in self.apps)
-        hosted = self.servers.start(*programs, **self.settings, LICET_DOMAIN_FROM="origin")
+        hosted = self._start(**self.settings, LICET_DOMAIN_FROM="origin")
         shop = bearer(self.full(domains=["shop.example"]))
         own = [*shop, ("Origin", "https://shop.example")]
         yield self.scene("origin licensed", own, 200, at=hosted)
@@ -135,7 +151,7 @@ class Play(Stage):
         yield self.scene("stolen, without key", bearer(bound), 401, "pop_required")
 
     def _keys(self) -> Iterator[Row]:
-        """Keys that come, go, and cannot be had."""
+        """Keys that come and go."""
         good = self.full()
         self.vendor.rotate()
         yield self.scene("key rotated", bearer(self.full()), 200)
@@ -143,15 +159,57 @@ class Play(Stage):
         gone = JWKS_MAX_AGE + FETCH
         yield self.scene("key withdrawn", bearer(good), 401, "license_invalid", within=gone)
 
-        unseen = bearer(self.full())
+    def _server(self) -> Iterator[Row]:
+        """A license server that is asked, and then is gone; who asks it never has the key set."""
+        path = Path(self.asking["LICET_VALIDATION_JWKS"])
+        path.write_text(json.dumps(self.vendor.published()), encoding="ascii")
+        seen, unseen = self.opaque(), self.opaque()
+        with out_of_reach() as jwks_url:
+            online = self._start(**{**self.asking, "LICET_JWKS_URL": jwks_url})
+            yield from self._questions(online, seen)
+            yield from self._outages(online, seen, unseen)
+            self.servers.stop(*online)
+
+    def _questions(self, online: list[Server], seen: Opaque) -> Iterator[Row]:
+        """What only the license server can judge."""
+        yield self.scene("opaque key", bearer(seen.key), 200, at=online)
+        unknown = bearer(f"lic_{'0' * 43}")
+        yield self.scene("opaque, unknown", unknown, 401, "license_invalid", at=online)
+        revoked = self.opaque()
+        self.vendor.revoke(revoked.id)
+        gone = bearer(revoked.key)
+        yield self.scene("opaque, revoked", gone, 403, "license_revoked", at=online)
+        elsewhere = [*bearer(self.opaque(domains=[HOST]).key), *forwarded(Host="127.0.0.1")]
+        yield self.scene("opaque, wrong domain", elsewhere, 403, "license_domain", at=online)
+        yield self.scene("key set out of reach", bearer(self.full()), 200, at=online)
+
+    def _outages(self, online: list[Server], seen: Opaque, unseen: Opaque) -> Iterator[Row]:
+        """Nobody there, neither for who needs keys nor for who asks."""
+        token = bearer(self.full())
         self.servers.stop(self.license_server)
         stopped = time.monotonic()
-        cold = self.servers.start(*(app.program for app in self.apps), **self.settings)
-        # Warm is more than young: the keys at hand are past their lifetime, and serve.
-        time.sleep(max(0.0, stopped + JWKS_MAX_AGE - time.monotonic()))
-        yield self.scene("server stopped, warm", unseen, 200)
-        yield self.scene("server stopped, cold", unseen, 503, "license_unavailable", at=cold)
+        cold = self._start(**self.settings)
+        # Warm is more than young: the keys at hand are past their lifetime, and serve; so does
+        # what was answered.
+        time.sleep(max(0.0, stopped + max(JWKS_MAX_AGE, CACHE_FOR) - time.monotonic()))
+        yield self.scene("server stopped, warm", token, 200)
+        unavailable = "license_unavailable"
+        yield self.scene("server stopped, cold", token, 503, unavailable, at=cold)
+        yield self.scene("no answer, seen", bearer(seen.key), 200, at=online)
+        yield self.scene("no answer, unseen", bearer(unseen.key), 503, unavailable, at=online)
         self.servers.stop(*cold)
+
+    def _start(self, **environ: str) -> list[Server]:
+        """Start the applications once more, with other settings."""
+        return self.servers.start(*(app.program for app in self.apps), **environ)
+
+
+@contextmanager
+def out_of_reach() -> Iterator[str]:
+    """Give the URL of a key set that nobody serves, at a port that nobody else can take."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{closed.getsockname()[1]}/jwks.json"
 
 
 def bearer(token: str) -> Headers:
