@@ -6,19 +6,23 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import licet
 import licet.wsgi
-from licet import ConstraintViolated, Entitlements, requires_feature
+from licet import ConstraintViolated, Entitlements, LicenseInvalid, requires_feature
 from licet.core.constraints import custom
 from licet.core.settings import Settings
 from licet.issuer import Issuer
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
+from tests.core.license_server import CREDENTIALS, LicenseServer
 from tests.core.test_keystore import Setup
 from tests.nginx import LOCATION
 
@@ -228,9 +232,35 @@ def test_the_proxy_is_the_one_that_is_tested() -> None:
     assert LOCATION in README
 
 
+def test_a_license_key_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is judged by the server that the settings name, with the credentials they give."""
+    monkeypatch.setenv("LICENSE_SERVER_KEY", CREDENTIALS)
+    shown: dict[str, Any] = {}
+    exec(compile(block('license_key_pattern=r"lic_'), "README.md", "exec"), shown)  # noqa: S102
+    with LicenseServer() as server:
+        options = server.options()
+        here = {name: options[name] for name in ("issuer", "jwks_url", "validation_url")}
+        settings = replace(shown["settings"], **here)
+        assert licet.verify(server.add("lic_" + "A1" * 16), settings).verified_by == "online"
+        with pytest.raises(LicenseInvalid):
+            licet.verify("lic_" + "B2" * 16, settings)
+        with pytest.raises(LicenseInvalid):
+            licet.verify("lic_short", settings)
+    assert len(server.questions) == 2
+
+
+def test_keygen_as_shown() -> None:
+    """With the two facts of an account the settings stand."""
+    key = Ed25519PrivateKey.generate().public_key().public_bytes_raw().hex()
+    text = block("Keygen(").replace("<Ed25519 verify key, hex>", key)
+    shown: dict[str, Any] = {}
+    exec(compile(text, "README.md", "exec"), shown)  # noqa: S102
+    assert key in repr(shown["settings"].validation_protocol)
+
+
 def test_every_block_is_run_here() -> None:
     """No block of Python stands in the README without a test of this file."""
-    assert len(blocks()) == 12
+    assert len(blocks()) == 14
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -301,7 +301,9 @@ def test_a_bad_signature_and_an_unknown_key_are_told_alike() -> None:
             refusals.append(error)
     assert len({error.reason for error in refusals}) == 2
     assert len({(error.code, error.status, str(error.members)) for error in refusals}) == 1
-    assert all(type(digest) is bytes and len(digest) == 32 for digest in judge._judgements.grants._grants)
+    assert all(
+        type(digest) is bytes and len(digest) == 32 for digest in judge._judgements.grants._grants
+    )
 
 
 def test_parts_that_pass_are_the_parts_that_came() -> None:

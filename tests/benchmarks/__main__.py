@@ -33,6 +33,7 @@ GROUPS = {
     "fastapi": (7,),
     "conditions": (20,),
     "network": (8,),
+    "online": (21, 22, 23, 24, 25),
     "memory": (9, 12, 13, 14),
     "server": (18,),
 }
