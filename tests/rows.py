@@ -55,13 +55,15 @@ CORE_ROWS = frozenset(
     [
         *"A18 C08 C11 C12 C14 C15 E10 E12 K03 K18 R01 M03 R06 R07 R09".split(),
         *_rows("G", range(1, 27)),
-        *_rows("H", range(1, 21), without=[15]),
+        *_rows("H", range(1, 21)),
+        *_rows("I", [12, 13]),
         *_rows("S", range(1, 16), without=[6, 7] if find_spec("gevent") else [5, 6, 7]),
     ]
 )
-#: What is not the gate's: addresses judged after they are resolved, and revocation (they have
-#: issues of their own).
-ELSEWHERE = frozenset({"E16", "H15"})
+#: Rows about what a license server says to a request: adapters of one world are alike in them.
+ONLINE_ROWS = frozenset(_rows("I", range(1, 15), without=[12, 13]))
+#: What is not the gate's: revocation, which has an issue of its own.
+ELSEWHERE = frozenset({"E16"})
 
 EXPECTED: dict[str, frozenset[str]] = {
     **{row: frozenset(FRAMEWORKS) for row in REQUEST_ROWS},
@@ -69,6 +71,7 @@ EXPECTED: dict[str, frozenset[str]] = {
     # What these demand of the places where a license holds, and of proofs, is the core's; it is
     # shown there too, with inputs that no server would hand on.
     **{row: frozenset({*FRAMEWORKS, CORE}) for row in PLACED_ROWS},
+    **{row: frozenset({"asgi", "wsgi", CORE}) for row in ONLINE_ROWS},
     # Kinds of connection, where there is more than one; and code of a framework's own.
     "K14": frozenset({"asgi", "starlette", "fastapi"}),
     "K15": frozenset({"flask", "django", "django-async", "starlette", "fastapi"}),

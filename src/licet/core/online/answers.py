@@ -7,6 +7,7 @@ whether asking again could help.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from licet.core.documents.exchange import retry_after
 from licet.core.errors import (
@@ -19,6 +20,7 @@ from licet.core.errors import (
     LimitExceeded,
 )
 from licet.core.events.log import escape
+from licet.core.online.question import Answer, Denied
 from licet.core.revocation.sticky import Word
 from licet.core.transport import Response, TransportError
 
@@ -100,6 +102,13 @@ def check_status(response: Response, wall: float) -> None:
 def lost(error: TransportError) -> NoAnswer:
     """Return what a failure of the transport means."""
     return NoAnswer(error.reason, retry=error.reason in ("connect", "protocol"), cause=error)
+
+
+def unquoted(answer: Answer, *secrets: str | None) -> Answer:
+    """Return an answer whose word can be logged: a server may repeat what it was sent."""
+    if isinstance(answer, Denied) and any(one and one in answer.error for one in secrets):
+        return replace(answer, error="rejected")
+    return answer
 
 
 def refusal(word: str) -> LicenseError:

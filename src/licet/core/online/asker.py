@@ -20,7 +20,7 @@ from licet.core.events.log import FailureLog
 from licet.core.flow import Flow
 from licet.core.forks import tell_of_forks
 from licet.core.latch import Latch, Wait
-from licet.core.online.answers import NoAnswer, check_status, lost
+from licet.core.online.answers import NoAnswer, check_status, lost, unquoted
 from licet.core.online.breaker import Breaker
 from licet.core.online.presented import Presented
 from licet.core.online.question import (
@@ -213,7 +213,7 @@ class Asker:
                 )
             raise NoAnswer(undecided.reason) from None
         self._compare_clocks(answer, question)
-        return answer
+        return unquoted(answer, question.credential, question.nonce, self._server.credentials)
 
     def _read(self, question: Question, response: Response, deadline: float) -> Flow[Answer]:
         def read() -> Answer:
