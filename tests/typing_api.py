@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_type
 
 import licet
@@ -47,6 +49,20 @@ from licet.core.circumstances import Circumstances
 from licet.issuer import Issuer
 from licet.possession import ProofKey, certificate_thumbprint
 from licet.testing import entitled, license_settings, make_license
+from licet.validation import (
+    Answer,
+    Denied,
+    Dialect,
+    Granted,
+    Introspection,
+    Keygen,
+    KeyMissing,
+    LicenseServer,
+    Question,
+    Undecided,
+)
+from licet.validation import Request as Sent
+from licet.validation import Response as Received
 
 # -- settings ------------------------------------------------------------------------------------
 
@@ -71,6 +87,72 @@ assert_type(Settings.from_mapping({"LICET_ISSUER": "x"}), Settings)
 several = Settings(
     issuers={"https://a.example": IssuerSettings(audience="acme-reports", jwks={"keys": []})}
 )
+
+# -- license servers -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shop:
+    asks_domain = True
+
+    region: str = "eu"
+
+    def request(self, question: Question, server: LicenseServer) -> Sent:
+        assert_type(question.credential, str)
+        assert_type(question.domain, str | None)
+        assert_type(question.asked_at, float)
+        assert_type(question.license_id, str | None)
+        headers = {"authorization": f"Bearer {server.credentials}"}
+        return Sent("POST", assert_type(server.url, str), headers, question.nonce.encode())
+
+    def read(self, question: Question, response: Received, server: LicenseServer) -> Answer:
+        assert_type(response.status, int)
+        assert_type(response.headers, Mapping[str, str])
+        try:
+            key = server.key("1", "EdDSA")
+        except KeyMissing:
+            raise
+        if not server.unsigned and not key.verify(b"input", response.body):
+            raise Undecided("signature")
+        if question.digest != "…":
+            raise Undecided("digest", "replay")
+        if response.body == b"no":
+            return Denied("revoked", signed=True, issued_at=question.asked_at, license_id="lic_1")
+        return Granted({"sub": "lic_1", "features": ["a"]}, signed=True, cache_for=60)
+
+
+class Half:
+    asks_domain = False
+
+
+as_dialect: Dialect = Shop()
+also_dialects: list[Dialect] = [Introspection(), Keygen("00" * 32, product="p"), Keygen(b"", "p")]
+no_dialect: Dialect = Half()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+Undecided("nonce", "forgery")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Denied(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+asking = Settings(
+    issuer="https://licenses.acme.example",
+    audience="acme-reports",
+    validation_url="https://licenses.acme.example/v1/licenses/validate",
+    validation_protocol=Shop(),
+    validation_credentials="…",
+    validation_jwks=Path("answers.json"),
+    validation_unsigned=False,
+    license_key_pattern="lic_[a-z]{32}",
+    revalidate_every=3600,
+    outage_limit=86_400,
+    online_timeout=1.5,
+    tls_minimum="1.3",
+    tls_pins=("sha256/…", "sha256/…"),
+    tls_client_cert=Path("client.pem"),
+    tls_client_key="client.key",
+)
+assert_type(asking.online_timeout, float)
+assert_type(asking.revalidate_every, float | None)
+assert_type(asking.tls_pins, tuple[str, ...] | None)
+by_name = Settings(issuer="…", audience="…", validation_protocol="introspection")
+of_one = IssuerSettings("acme-reports", validation_url="https://…", validation_protocol=Keygen)
 
 # -- entitlements --------------------------------------------------------------------------------
 

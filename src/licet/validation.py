@@ -43,6 +43,8 @@ What holds for every dialect:
 
 - It waits for nothing and keeps nothing: one object serves all threads and tasks.
 - Credential and nonce go into the body or a header field, never into the address.
+- Only answers of status 200 come to `read`. Every other status is no answer: a server that says
+  no by 404 or 403 cannot be spoken to this way.
 - Whatever is no answer to this very question raises `Undecided` with a fixed word of its own,
   never a text that came; the license is then neither good nor bad. `signed=True` is for what a
   signature vouches for, credential and nonce included.
@@ -52,6 +54,7 @@ What holds for every dialect:
 
 from __future__ import annotations
 
+from licet.core.keys.jwk import VerifyKey
 from licet.core.online.dialects.introspection import Introspection
 from licet.core.online.dialects.keygen import Keygen
 from licet.core.online.dialects.licet import Licet
@@ -81,4 +84,5 @@ __all__ = [
     "Request",
     "Response",
     "Undecided",
+    "VerifyKey",
 ]

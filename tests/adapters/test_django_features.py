@@ -14,7 +14,7 @@ pytest.importorskip("django")
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import Context, Template, TemplateSyntaxError
 from django.test import Client
 from django.urls import path, re_path
@@ -22,7 +22,7 @@ from django.utils.decorators import method_decorator
 from django.views import View
 
 import licet
-from licet import LicenseError, requires_feature
+from licet import LicenseError, LicenseUnavailable, requires_feature
 from licet.django.decorators import license_exempt
 from licet.django.views import LicenseRequiredMixin
 from licet.possession import ProofKey
@@ -433,6 +433,19 @@ def test_browsers_get_a_page(project: Project, server: str) -> None:
     answer = ask(server, headers=BROWSER + bearer(license_token(features=[])))
     assert answer.status == 403
     assert b'href="https://acme.example/?a=1&amp;b=&lt;2&gt;"' in answer.body
+
+
+@serves
+def test_a_page_names_what_the_log_has_too(project: Project, server: str) -> None:
+    """Who reads a 503 in a browser can tell its operator which line of the log it comes of."""
+
+    def unavailable(request: HttpRequest) -> HttpResponse:
+        raise LicenseUnavailable(correlation_id="0123456789abcdef")
+
+    project(Urls(path("", unavailable)), **licet_options(**OPTIONS))
+    answer = ask(server, headers=BROWSER + bearer(license_token()))
+    assert answer.status == 503
+    assert b"503 license_unavailable 0123456789abcdef" in answer.body
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from licet import (  # noqa: E402
     Entitlements,
     LicenseError,
     LicenseRequired,
+    LicenseUnavailable,
     RoleNotGranted,
     Settings,
     bind,
@@ -647,6 +648,19 @@ def test_browsers_get_a_page() -> None:
     for accept in ("*/*", "application/json, text/html", "application/json", "text/plain"):
         answer = ask(app, "/", [("Accept", accept)])
         assert answer.header("Content-Type") == "application/problem+json", accept
+
+
+def test_a_page_names_what_the_log_has_too() -> None:
+    """Who reads a 503 in a browser can tell its operator which line of the log it comes of."""
+
+    def unavailable() -> str:
+        raise LicenseUnavailable(correlation_id="0123456789abcdef")
+
+    app = licensed()
+    app.add_url_rule("/", view_func=unavailable, endpoint="index")
+    answer = ask(app, "/", [BROWSER, *bearer(license_token())])
+    assert answer.status == 503
+    assert b"503 license_unavailable 0123456789abcdef" in answer.body
 
 
 @pytest.mark.parametrize("broken", [False, True])

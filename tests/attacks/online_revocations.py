@@ -13,6 +13,7 @@ from tests.attacks.asking import HOUR, WORDS, Asking
 from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer, says
 from tests.core.loopback import until
+from tests.core.worlds import validator_of
 from tests.licenses import license_token
 
 
@@ -70,8 +71,16 @@ class Revocations(Asking):
         at = self.deploy(timed, **options)
         self.served(at, credential)
         timed.revoke(credential)
-        hands.advance(61)
-        until(lambda: self.ask(at, credential).status == 403)
+
+        def gone() -> bool:
+            # Again and again: a question of before, which is a yes, may still be under way.
+            hands.advance(61)
+            return self.ask(at, credential).status == 403
+
+        until(gone)
+        # This process knows of it before the store does.
+        background = validator_of(at.gate)._background
+        until(lambda: not background._running and not background.waiting)
         self.block(timed, "reset")
         for _ in range(2):
             later = Hands(monotonic=17.0, wall=hands.wall + 600)

@@ -7,6 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,9 @@ CREDENTIALS = "val_applications-own"
 GONE = object()
 
 MONTH = 30 * 86_400
+
+#: One authority, which has signed nothing: to read `certifi`'s takes longer than most tests.
+AUTHORITY = Path(__file__).with_name("authority.pem")
 
 
 def asked(request: Request) -> dict[str, Any]:
@@ -160,6 +164,7 @@ class LicenseServer:
             "validation_url": self._origin + VALIDATE,
             "validation_credentials": CREDENTIALS,
             "license_key_pattern": r"lic_[A-Za-z0-9]+",
+            "tls_ca_file": str(AUTHORITY),
         }
         if self.signer is not ISSUER:
             made["validation_jwks"] = self.signer.jwks()

@@ -124,7 +124,11 @@ class Loopback:
             while (line := lines.readline().decode("latin-1").strip()) != "":
                 name, _, value = line.partition(":")
                 headers[name.lower()] = value.strip()
-            body = lines.read(int(headers.get("content-length", "0")))
+            length = int(headers.get("content-length", "0"))
+            body = lines.read(length)
+        if len(body) < length:
+            # Who asked went away in the middle: nothing was asked.
+            return
         request = Request(first[0], first[1], headers, body)
         self.log.append(request)
         try:

@@ -21,7 +21,8 @@ from licet.core.errors import (
     LimitExceeded,
     PossessionRequired,
 )
-from licet.core.online.answers import NoAnswer, check_status, lost, refusal
+from licet.core.online.answers import NoAnswer, check_status, lost, refusal, unquoted
+from licet.core.online.question import Denied
 from licet.core.settings import Settings
 from licet.core.transport import Response, TransportError
 from tests.core.hands import Hands
@@ -126,6 +127,13 @@ def test_what_may_pass_at_once_is_tried_again(reason: str, retry: bool) -> None:
     cause = TransportError(reason)  # type: ignore[arg-type]
     nothing = lost(cause)
     assert (nothing.reason, nothing.retry, nothing.cause) == (reason, retry, cause)
+
+
+def test_a_word_that_repeats_a_secret_is_not_kept() -> None:
+    """A server may say back what it was sent; any other word stays as it is."""
+    for word, kept in (("no lic_1 here", "rejected"), ("odd", "odd")):
+        said = unquoted(Denied(word, signed=True, license_id="x"), "lic_1", None, "")
+        assert said == Denied(kept, signed=True, license_id="x")
 
 
 # -- what a yes entitles to ------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from licet.core.clock import SYSTEM_CLOCK
 from licet.core.errors import KeysUnavailable, LicenseError, LicenseRevoked, LicenseUnavailable
 from licet.core.gate import Gate
 from licet.core.online import arbiter
+from licet.core.settings import Settings
+from licet.issuer import Issuer
 from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer, asked
 from tests.core.loopback import reply, until
@@ -29,7 +31,7 @@ from tests.core.worlds import (
     verdict,
     waiting,
 )
-from tests.licenses import FORGER, expired, license_token
+from tests.licenses import AUDIENCE, FORGER, ISSUER, ISSUER_NAME, expired, license_token
 
 HOUR = 3600.0
 
@@ -80,6 +82,36 @@ def test_a_token_that_verifies_here_asks_nobody(server: LicenseServer, hands: Ha
     assert verdict(gate, token_of(hands)) == "yes"
     for credential in bad:
         assert verdict(gate, credential) != "yes"
+    assert server.questions == []
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_licenses_of_an_issuer_without_a_server_ask_nobody(
+    server: LicenseServer, hands: Hands, world: str
+) -> None:
+    """Another issuer's license server has no say about them."""
+    name = "https://licenses.other.example"
+    other, given = Issuer.generate(name), server.options()
+    asked_about = {
+        "audience": AUDIENCE,
+        "jwks": ISSUER.jwks(),
+        "jwks_url": None,
+        "validation_url": given["validation_url"],
+        "validation_credentials": given["validation_credentials"],
+    }
+    never_asked = {"audience": AUDIENCE, "jwks": other.jwks(), "jwks_url": None}
+    gate = Gate(
+        Settings(
+            issuers={ISSUER_NAME: asked_about, name: never_asked},
+            revalidate_every=HOUR,
+            tls_ca_file=given["tls_ca_file"],
+        ),
+        clock=hands.clock,
+    )
+    theirs = {"iss": name, "iat": int(hands.wall), "exp": int(hands.wall) + 60}
+    assert only(world, gate, server.add(license_token(other, **theirs))) == "yes"
+    assert only(world, gate, server.add(license_token(FORGER, **theirs))) != "yes"
+    at_rest(gate)
     assert server.questions == []
 
 

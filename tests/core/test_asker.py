@@ -15,7 +15,7 @@ from licet.core.gate import Gate
 from licet.core.online.question import Answer as Said
 from licet.core.online.question import Granted, KeyMissing, Question, Undecided
 from licet.core.online.question import LicenseServer as Asked
-from licet.core.online.slots import PROCESS_SLOTS
+from licet.core.online.slots import PROCESS_SLOTS, Slots
 from licet.core.transport import Request as Sent
 from licet.core.transport import Response
 from tests.core.hands import Hands
@@ -34,7 +34,7 @@ from tests.core.worlds import (
     validator_of,
     verdict,
 )
-from tests.licenses import FORGER
+from tests.licenses import FORGER, ISSUER
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def only(world: str, gate: Gate, credential: str) -> str:
 # -- trying again ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize(
     "answer",
@@ -148,6 +149,22 @@ def test_there_is_no_trying_past_the_time(server: LicenseServer) -> None:
     server.trouble = lambda _: reply(500)
     assert verdict(gate, server.add()).startswith("online:")
     assert len(server.questions) <= 2
+    at_rest(gate)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_who_finds_no_slot_in_time_is_undecided(server: LicenseServer, world: str) -> None:
+    """Nobody is asked, and the server has no part in it."""
+    server.hands = None
+    gate = Gate(gate_of(server, online_timeout=0.1).settings)
+    asker = validator_of(gate)._asker
+    asker._slots = slots = Slots()
+    tickets = [slots.take(True) for _ in range(40)]
+    assert only(world, gate, server.add()) == "online:busy"
+    assert server.questions == []
+    for ticket in tickets:
+        slots.give_back(ticket)
+    assert slots.in_use == slots.waiting == 0
     at_rest(gate)
 
 
@@ -297,6 +314,7 @@ class Broken:
         MemoryError(),
         Undecided("odd"),
         KeyMissing("k", "EdDSA"),
+        pytest.param(KeyMissing(ISSUER.kid, "EdDSA"), id="KeyMissing though it is there"),
         LicenseUnavailable("odd"),
         TimeoutError(),
         None,

@@ -205,6 +205,44 @@ def test_a_thread_that_is_told_to_end_leaves_its_work_to_another(
     until(lambda: held.begun[-1] == "again")
 
 
+def test_a_thread_that_is_told_to_end_with_nothing_left_is_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No other is started where nothing waits."""
+    background, ended = Background(1), list[object]()
+    monkeypatch.setattr(threading, "excepthook", lambda args: ended.append(args.exc_type))
+
+    def leave() -> None:
+        raise SystemExit
+
+    assert background.submit("leaves", leave)
+    until(lambda: ended)
+    rest()
+    assert ended == [SystemExit]
+    assert not background._threads
+
+
+def test_a_thread_of_before_a_fork_takes_no_work_of_after(held: Held) -> None:
+    """Whoever forks in the middle of a work goes on in that thread, and not with its work."""
+    background, forked, go_on = Background(1), threading.Event(), threading.Event()
+
+    def fork() -> None:
+        background.after_fork()
+        forked.set()
+        go_on.wait(20)
+
+    assert background.submit("forks", fork)
+    assert forked.wait(20)
+    [before] = [each for each in threading.enumerate() if each.name == "licet-flight"]
+    assert background.submit("a", lambda: held.work("a"))
+    assert background.submit("b", lambda: held.work("b"))
+    go_on.set()
+    before.join(20)
+    held.released.set()
+    until(lambda: held.begun == ["a", "b"])
+    assert before not in held.threads
+
+
 def test_many_threads_submit_and_all_is_done_once() -> None:
     """No work is lost where the last thread ends while more comes."""
     background, done, lock = Background(threads=2), list[int](), threading.Lock()

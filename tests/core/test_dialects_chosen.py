@@ -129,6 +129,18 @@ def test_what_is_wrong_with_a_dialect_is_said_by_it(acme: Any) -> None:
     assert "Keygen public key" in str(refused(f"{ACME}.factory"))
 
 
+def test_what_is_wrong_with_a_dialect_is_said_by_its_module(acme: Any) -> None:
+    """So does one that its module raises where it is looked up."""
+
+    def missing(name: str) -> Any:
+        raise ConfigError("acme_key", "is missing", "set it")
+
+    acme.__getattr__ = missing
+    with pytest.raises(ConfigError) as error:
+        dialects.of(f"{ACME}.Missing")
+    assert error.value.setting == "acme_key"
+
+
 def test_the_documented_dialect_works(acme: Any) -> None:
     """Every line that the documentation shows runs, and decides what it says."""
     dialect = dialects.of(acme.Acme())

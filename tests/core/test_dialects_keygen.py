@@ -196,6 +196,14 @@ def test_restrictions_in_metadata_are_found_in_either_spelling() -> None:
     assert undecided(KEYGEN, reply(said(both)), server=SERVER).reason == "metadata"
 
 
+def test_a_license_may_have_no_name() -> None:
+    """Keygen's are named at will: the name is the customer, where there is one."""
+    for name, customer in (("Acme", "Acme"), (None, None)):
+        granted = answer(KEYGEN, reply(said(resource(name=name))), server=SERVER)
+        assert isinstance(granted, Granted)
+        assert granted.license.get("customer") == customer
+
+
 @pytest.mark.parametrize("name", ["iss", "aud", "sub", "iat", "exp"])
 def test_metadata_is_not_the_license_itself(name: str) -> None:
     """It cannot say who it is for, or until when."""
@@ -322,6 +330,18 @@ def test_a_seal_has_one_form(pattern: str, instead: str) -> None:
     response = Response(200, {**good.headers, "keygen-signature": value}, good.body)
     assert undecided(KEYGEN, response, server=SERVER).reason == "signature"
     assert undecided(KEYGEN, response, server=replace(LENIENT, url=URL)).reason == "signature"
+
+
+@pytest.mark.row("I01")
+def test_a_signature_is_spelt_in_one_way() -> None:
+    """Base64 that says the same bytes in other letters is none."""
+    good = reply()
+    before, last, after = good.headers["keygen-signature"].partition('=="')
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = letters[letters.index(before[-1]) + 1]
+    value = before[:-1] + other + last + after
+    response = Response(200, {**good.headers, "keygen-signature": value}, good.body)
+    assert undecided(KEYGEN, response, server=SERVER).reason == "signature"
 
 
 @pytest.mark.row("I01")

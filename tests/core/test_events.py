@@ -131,6 +131,14 @@ def test_values_cannot_leave_their_field(
     assert message.isprintable()
 
 
+def test_seconds_are_written_to_a_tenth(lines: pytest.LogCaptureFixture) -> None:
+    """Nobody reads a pause to the picosecond; who subscribes still has it whole."""
+    event = Event("keys.stale", {"age": 81.83687459900102, "retry_after": 29.99999, "n": 3})
+    LogSink()(event)
+    assert lines.messages == ["keys.stale age=81.8 retry_after=30.0 n=3"]
+    assert event.data["age"] == 81.83687459900102
+
+
 def test_values_are_cut() -> None:
     """A long value costs the log a bounded number of characters."""
     assert escape("x" * 1_000_000) == "x" * 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(name="clock")
 def _clock() -> Hands:
     return Hands(wall=NOW)
+
+
+@pytest.mark.parametrize("conditions", [{}, {"domains": ["a.example"]}], ids=["plain", "narrow"])
+def test_https_is_demanded_both_ways(conditions: dict[str, Any], clock: Hands) -> None:
+    """With `require_https` no license counts that came in clear, be it remembered or not."""
+    gate = Gate(Settings(**OPTIONS, require_https=True), clock=clock.clock)
+    clear, secret = (
+        replace(request(token(**conditions), host="a.example"), scheme=scheme)
+        for scheme in ("http", "https")
+    )
+    assert verdict(gate, clear, short=False) == "https_required"
+    assert verdict(gate, secret, short=False) == "ok"
+    assert verdict(gate, clear, short=True) == "https_required"
+    assert verdict(gate, secret, short=True) == "ok"
 
 
 HOSTS: tuple[Any, ...] = ("a.example", "A.EXAMPLE.:443", "b.example", "a b", [], ["a.example"] * 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,9 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import licet
 from licet import Settings
 from licet.core.errors import ConfigError, LicenseUnavailable
+from licet.core.events.event import Event
 from licet.core.issuers import IssuerSettings
 from licet.core.tls import pin_of
+from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer
+from tests.core.worlds import WORLDS, at_once, gate_of, judge
+from tests.core.worlds import told as verdict_of
 from tests.licenses import AUDIENCE, ISSUER, ISSUER_NAME, OPTIONS
 
 # -- I12, I13: settings ----------------------------------------------------------------------------
@@ -160,6 +165,33 @@ def test_a_server_that_demands_a_certificate_gets_the_right_one(
                 with pytest.raises(LicenseUnavailable):
                     ask(key, settings)
             assert len(server.log) == served
+
+
+@pytest.mark.row("I12")
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_replacement_that_cannot_be_used_is_told_and_displaces_nothing(
+    world: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate that the server knows goes on being shown, and an event says why."""
+    monkeypatch.setattr("licet.core.tls.contexts.LOOK_EVERY", 0.0)
+    context, _ = authority.server("127.0.0.1", clients=True)
+    cert, private = authority.client()
+    with LicenseServer(context=context) as server:
+        gate = gate_of(
+            server,
+            Hands(wall=time.time()),
+            tls_ca_file=authority.ca_file,
+            tls_client_cert=cert,
+            tls_client_key=private,
+        )
+        told: list[Event] = []
+        gate.events.subscribe(told.append)
+        assert list(map(verdict_of, at_once(world, [judge(gate, server.add())]))) == ["yes"]
+        Path(cert).write_text("nonsense")
+        assert list(map(verdict_of, at_once(world, [judge(gate, server.add())]))) == ["yes"]
+        assert [event.data for event in told if event.name == "tls.failure"] == [
+            {"kind": "certificate", "problem": "holds no certificate"}
+        ]
 
 
 @pytest.mark.row("I13")

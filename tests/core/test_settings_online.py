@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from licet.core.errors import ConfigError
+from licet.core import flow
+from licet.core.errors import ConfigError, LicenseInvalid
+from licet.core.gate import Gate
 from licet.core.issuers import VALIDATION, IssuerSettings
 from licet.core.settings import Settings
 from licet.issuer import Issuer
@@ -406,3 +408,26 @@ def test_settings_of_questions_cannot_be_changed() -> None:
     for thing in (settings, settings.by_issuer[ISSUER_NAME]):
         with pytest.raises(dataclasses.FrozenInstanceError):
             thing.validation_unsigned = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"validation_protocol": Keygen(KEY, product="p")},
+        {"validation_unsigned": True},
+        {"validation_jwks": JWKS},
+    ],
+    ids=["its own key", "unsigned", "keys of answers"],
+)
+def test_who_signs_nothing_needs_no_key_set(changes: dict[str, Any]) -> None:
+    """Where a license server judges every license, its issuer may have no keys at all."""
+    gate = Gate(made(jwks=None, **changes))
+    token = ISSUER.issue(audience="acme-reports", subject="lic_1", expires_in=60)
+    with pytest.raises(LicenseInvalid) as refused:
+        flow.run(gate.verify(token.encode()))
+    assert refused.value.reason.startswith("unknown_kid")
+
+
+def test_answers_that_are_signed_need_a_key() -> None:
+    """Without a key set and without keys of their own nobody could believe them."""
+    assert blamed(jwks=None) == "jwks_url"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -27,10 +30,12 @@ from licet.core.tls import (
     client_context,
     pins_of,
 )
+from licet.core.tls.pins import matches
 from licet.core.tls.suites import SUITES
 from licet.core.transport import Request, Send, Transport
 from tests.core.backends import WORLDS, Ask, world
 from tests.core.hands import Hands
+from tests.core.loopback import until
 from tests.core.secure import SecureServer, authority_file, client_files, demanding, pin
 
 ONE, TWO = (f"sha256/{b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
@@ -221,17 +226,16 @@ class Client:
         own = authority.issue_cert("127.0.0.1")
         self.server = SecureServer(demanding(own, authority))
         self.cert, self.key = self.replace()
-        self.transport = Transport(
-            TlsOptions(
-                ca_file=authority_file(authority, directory),
-                pins=(pin(own), TWO),
-                client_cert=str(self.cert),
-                client_key=str(self.key),
-            ),
-            monotonic=self.hands.clock.monotonic,
-            keep_alive=4,
-            refused=self.refused.append,
+        options = TlsOptions(
+            ca_file=authority_file(authority, directory),
+            pins=(pin(own), TWO),
+            client_cert=str(self.cert),
+            client_key=str(self.key),
         )
+        monotonic = self.hands.clock.monotonic
+        contexts = Contexts(options, monotonic=monotonic, refused=self.refused.append)
+        contexts.current()
+        self.transport = Transport(contexts, monotonic=monotonic, keep_alive=4)
 
     def replace(self) -> tuple[Path, Path]:
         return client_files(self.authority.issue_cert("app.test"), self.directory)
@@ -259,6 +263,40 @@ def test_new_files_are_used_for_new_connections(
         assert client.send() == client.send() == 2
         assert len(set(server.serials)) == 2
         assert client.refused == []
+
+
+@pytest.mark.anyio
+async def test_a_question_under_way_outlives_a_replacement(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """It is answered over the connection it was asked on, which is closed by who asked last."""
+    client, answered = Client(authority, tmp_path, lambda effect: None), threading.Event()
+    first = client.server.answer
+
+    def late(request: bytes) -> bytes | None:
+        if b"/late" in request:
+            answered.wait(20)
+        return first(request)
+
+    client.server.answer = late
+    statuses: list[int] = []
+
+    async def send(path: str) -> None:
+        request = Request("POST", client.server.url + path, {}, b"{}")
+        answer = await Send(client.transport, request, 10.0, 100).arun()
+        statuses.append(answer.status)
+
+    with client.server as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(send, "/late")
+            await anyio.to_thread.run_sync(until, lambda: server.received)
+            client.replace()
+            client.hands.advance(1.1)
+            await send("/soon")
+            assert (server.connections, server._ended, statuses) == (2, 0, [200])
+            answered.set()
+        assert statuses == [200, 200]
+        await anyio.to_thread.run_sync(until, lambda: server._ended == 1)
 
 
 def test_a_bad_replacement_displaces_nothing(
@@ -314,6 +352,19 @@ def test_a_file_that_fails_between_check_and_use_is_told_of(
     contexts.look()
     assert contexts.current() is first
     assert [error.problem for error in refused] == ["cannot be used (SSLError)"]
+
+
+def test_a_look_before_the_first_connection_makes_nothing() -> None:
+    """What was never used is not made anew: not even authorities that nobody could read."""
+    contexts = Contexts(TlsOptions(ca_file="/nowhere/ca.pem"))
+    contexts.look()
+    with pytest.raises(OSError, match="No such file"):
+        contexts.current()
+
+
+def test_who_shows_no_certificate_has_no_pinned_key() -> None:
+    """A connection without a certificate of the server matches no pin."""
+    assert not matches(None, pins_of([ONE, TWO]))
 
 
 def test_options_are_tried_when_a_transport_is_made(tmp_path: Path) -> None:

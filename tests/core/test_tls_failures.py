@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 import trustme
 
 from licet.core.tls import TlsFailure, TlsOptions, classify
-from licet.core.transport import Request, Send, Transport, TransportError
+from licet.core.transport import Request, Send, Transport, TransportError, tasks
+from licet.core.transport.messages import TlsBroken
 from tests.core.backends import WORLDS, Ask, world
 from tests.core.loopback import Loopback, reply
 from tests.core.secure import (
@@ -365,3 +367,18 @@ def ended(reason: str | None) -> ssl.SSLError:
 def test_what_else_a_failure_is_called(error: Any, failure: TlsFailure) -> None:
     """Codes decide; what has none of ours is told in the most general word of its kind."""
     assert classify(error) == failure
+
+
+class Ended(httpcore.AsyncNetworkStream):
+    """A stream whose other side ended TLS in the middle of a request."""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        raise ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed")
+
+
+@pytest.mark.anyio
+async def test_tls_may_end_while_a_request_is_written() -> None:
+    """It is told as a failure of TLS, as it is where an answer is read."""
+    with pytest.raises(TlsBroken) as broken:
+        await tasks._Stream(Ended()).write(b"{}")
+    assert broken.value.failure == TlsFailure("handshake", "eof")

@@ -16,12 +16,15 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from licet.core.tls import TlsFailure
+from licet.core.tls import TlsFailure, TlsOptions
 from licet.core.transport import Request, Response, Send, Transport, TransportError
 from tests.core import loopback
 from tests.core.backends import WORLDS, Ask, world
+from tests.core.license_server import AUTHORITY
 from tests.core.loopback import Loopback, Reset, reply, until
 
+#: Trusts nobody here, and is made faster than what trusts all that `certifi` does.
+TLS = TlsOptions(ca_file=str(AUTHORITY))
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -39,7 +42,7 @@ def post(url: str, body: bytes = b"{}", **headers: str) -> Request:
 def sent(
     ask: Ask, url: str, *, transport: Transport | None = None, deadline: float = 5.0
 ) -> Response:
-    answer: Response = ask(Send(transport or Transport(), post(url), deadline, 1000))
+    answer: Response = ask(Send(transport or Transport(TLS), post(url), deadline, 1000))
     return answer
 
 
@@ -54,7 +57,7 @@ def test_a_request_goes_out_and_its_answer_comes_back_whole(ask: Ask) -> None:
     """Method, target, fields and body arrive; status, lower-case fields and body come back."""
     with Loopback(lambda _: reply(201, b"{}", ETag='"1"')) as server:
         request = post(server.url + "?a=%2F", b'{"a":1}', authorization="Bearer secret")
-        answer = ask(Send(Transport(), request, 5.0, 1000))
+        answer = ask(Send(Transport(TLS), request, 5.0, 1000))
     assert (answer.status, answer.body, answer.headers["etag"]) == (201, b"{}", '"1"')
     [got] = server.log
     assert (got.method, got.target, got.body) == ("POST", "/jwks.json?a=%2F", b'{"a":1}')
@@ -71,7 +74,7 @@ def test_a_request_goes_out_and_its_answer_comes_back_whole(ask: Ask) -> None:
 def test_a_post_without_content_says_so(ask: Ask) -> None:
     """An empty body has the length 0."""
     with Loopback(lambda _: reply()) as server:
-        ask(Send(Transport(), post(server.url, b""), 5.0, 1000))
+        ask(Send(Transport(TLS), post(server.url, b""), 5.0, 1000))
     assert server.log[0].headers["content-length"] == "0"
 
 
@@ -111,15 +114,20 @@ def test_a_server_that_says_nothing_ends_at_the_deadline(ask: Ask, scheme: str) 
         assert time.monotonic() - began < 3
 
 
-def test_the_deadline_is_the_only_limit_of_a_read(ask: Ask) -> None:
+def test_the_deadline_is_the_only_limit_of_a_read(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that takes longer than documents may is waited for, where there is time."""
+    monkeypatch.setattr("licet.core.transport.READ_TIMEOUT", 0.1)
 
     def slow(request: loopback.Request) -> Iterator[bytes]:
-        server.stopping.wait(3.2)
+        server.stopping.wait(0.3)
         yield reply(200, b"{}")
 
     with Loopback(slow) as server:
         assert sent(ask, server.url, deadline=10).status == 200
+        with pytest.raises(TransportError, match="timeout"):
+            Transport(TLS).fetch(server.url, headers={}, deadline=10, max_bytes=1000)
 
 
 @pytest.mark.row("I07")
@@ -225,7 +233,7 @@ def test_a_field_that_is_none_is_not_sent_and_not_told(ask: Ask) -> None:
     with Loopback(lambda _: reply()) as server:
         request = post(server.url, authorization="Bearer secret\r\nX: 1")
         with pytest.raises(TransportError) as caught:
-            ask(Send(Transport(), request, 5.0, 1000))
+            ask(Send(Transport(TLS), request, 5.0, 1000))
     assert server.log == []
     assert caught.value.reason == "protocol"
     assert caught.value.__context__ is None
@@ -235,7 +243,7 @@ def test_a_field_that_is_none_is_not_sent_and_not_told(ask: Ask) -> None:
 def test_h18_cookies_are_not_kept(ask: Ask) -> None:
     """What one answer sets, the next request does not send, on a kept connection or another."""
     with Loopback(lambda _: reply(200, Set_Cookie="session=1; Path=/")) as server:
-        transport = Transport(keep_alive=2)
+        transport = Transport(TLS, keep_alive=2)
         sent(ask, server.url, transport=transport)
         sent(ask, server.url, transport=transport)
     assert len(server.log) == 2
@@ -246,7 +254,7 @@ def test_h18_cookies_are_not_kept(ask: Ask) -> None:
 def test_h18_no_field_of_one_server_reaches_another(ask: Ask) -> None:
     """A request carries what it was given and nothing of an earlier one."""
     with Loopback(lambda _: reply()) as one, Loopback(lambda _: reply()) as other:
-        transport = Transport()
+        transport = Transport(TLS)
         ask(Send(transport, post(one.url, authorization="Bearer secret"), 5.0, 1000))
         ask(Send(transport, post(other.url), 5.0, 1000))
     assert "authorization" not in other.log[0].headers
@@ -270,7 +278,7 @@ def test_a_request_does_not_show_its_secrets() -> None:
     """Fields and body are not in its repr, where logs and traces would find them."""
     request = post("https://licenses.test/validate", b"lic_secret", authorization="secret")
     assert "secret" not in repr(request)
-    assert "secret" not in repr(Send(Transport(), request, 1.0, 1))
+    assert "secret" not in repr(Send(Transport(TLS), request, 1.0, 1))
 
 
 def test_an_error_survives_a_copy() -> None:
@@ -295,7 +303,7 @@ async def test_waiting_tasks_occupy_no_threads(anyio_backend_name: str) -> None:
         return sum("_serve" not in each.name for each in threading.enumerate())
 
     with Loopback(held) as server:
-        transport, done = Transport(), []
+        transport, done = Transport(TLS), []
         before = others()
 
         async def one() -> None:
@@ -328,7 +336,7 @@ async def test_a_cancelled_task_closes_its_connection(anyio_backend_name: str, k
             hung_up.set()
 
     with Loopback(held) as server:
-        transport = Transport(keep_alive=keep)
+        transport = Transport(TLS, keep_alive=keep)
         with anyio.move_on_after(10) as scope:
             async with anyio.create_task_group() as group:
 
@@ -353,7 +361,7 @@ async def test_a_cancelled_handshake_closes_its_connection(anyio_backend_name: s
         silent.settimeout(10)
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/"
         with anyio.move_on_after(0.3) as scope:
-            await Transport().asend(post(url), deadline=20, max_bytes=1)
+            await Transport(TLS).asend(post(url), deadline=20, max_bytes=1)
         assert scope.cancelled_caught
         connection, _ = silent.accept()
         with connection:
@@ -367,7 +375,7 @@ async def test_a_cancelled_handshake_closes_its_connection(anyio_backend_name: s
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_each_event_loop_has_its_own_connections(backend: str) -> None:
     """One transport serves loop after loop, and threads; each loop closes what it kept."""
-    transport = Transport(keep_alive=4)
+    transport = Transport(TLS, keep_alive=4)
     kept: list[Any] = []
 
     async def twice(url: str) -> None:
@@ -418,7 +426,7 @@ def test_connections_are_kept_where_that_is_asked_for(
 ) -> None:
     """By default each request has a connection of its own."""
     with KeepAlive() as server:
-        transport = Transport(keep_alive=keep)
+        transport = Transport(TLS, keep_alive=keep)
         for _ in range(3):
             assert sent(ask, server.url, transport=transport).body == b"{}"
         assert server.connections == connections
@@ -427,7 +435,7 @@ def test_connections_are_kept_where_that_is_asked_for(
 def test_a_kept_connection_that_the_server_closed_is_not_used(ask: Ask) -> None:
     """What has visibly ended is left, and another connection serves."""
     with KeepAlive() as server:
-        transport = Transport(keep_alive=1)
+        transport = Transport(TLS, keep_alive=1)
         sent(ask, server.url, transport=transport)
         server.hang_up()
         assert sent(ask, server.url, transport=transport).status == 200
@@ -437,7 +445,7 @@ def test_a_kept_connection_that_the_server_closed_is_not_used(ask: Ask) -> None:
 def test_a_kept_connection_that_dies_under_a_request_is_a_protocol_error(ask: Ask) -> None:
     """Whether to ask again is the caller's to say."""
     with KeepAlive() as server:
-        transport = Transport(keep_alive=1)
+        transport = Transport(TLS, keep_alive=1)
         sent(ask, server.url, transport=transport)
 
         def die(_: loopback.Request) -> bytes:
@@ -454,7 +462,7 @@ def test_a_kept_connection_that_dies_under_a_request_is_a_protocol_error(ask: As
 def test_a_child_leaves_kept_connections_alone() -> None:
     """After a fork each process goes on with connections of its own."""
     with KeepAlive() as server:
-        transport = Transport(keep_alive=1)
+        transport = Transport(TLS, keep_alive=1)
         sent(lambda effect: effect.run(), server.url, transport=transport)
         made = transport._client
         assert made is not None

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from licet.core import flow
 from licet.core.documents.schedule import Instant
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseUnavailable
 from licet.core.events.event import Event
 from licet.core.gate import Gate
 from licet.core.online.memory import Case
+from licet.core.online.presented import Presented
+from licet.core.online.question import Denied, Question
+from licet.core.online.question import LicenseServer as Asked
 from licet.core.online.slots import PROCESS_SLOTS
+from licet.core.revocation.sticky import Subject, Withdrawal
+from licet.core.transport import Request, Response
 from tests.core.hands import Hands
 from tests.core.license_server import CREDENTIALS, LicenseServer, asked
 from tests.core.loopback import reply, until
@@ -31,6 +38,7 @@ from tests.core.worlds import (
     validator_of,
     verdict,
 )
+from tests.licenses import AUDIENCE, ISSUER_NAME, license_token
 
 HOUR = 3600.0
 
@@ -270,6 +278,92 @@ def test_a_wrong_domain_is_a_no_for_that_domain(
     assert [one["requested_domain"] for one in events] == ["elsewhere.example"]
 
 
+def test_nobody_is_asked_behind_requests_while_nobody_answers(
+    server: LicenseServer, hands: Hands, gate: Gate
+) -> None:
+    """What is old, and still good, serves; the server is left alone until its pause is over."""
+    key = server.add()
+    assert verdict(gate, key) == "yes"
+    hands.advance(0.9 * HOUR)
+    server.trouble = lambda request: reply(501)
+    for _ in range(5):
+        verdict(gate, server.add())
+    questions = len(server.questions)
+    assert verdict(gate, key) == "yes"
+    at_rest(gate)
+    assert len(server.questions) == questions
+    server.trouble = None
+    hands.advance(61)
+    assert verdict(gate, key) == "yes"
+    at_rest(gate)
+    assert len(server.questions) == questions + 1
+
+
+def test_what_a_request_asks_is_not_asked_behind_it(
+    server: LicenseServer, hands: Hands, gate: Gate
+) -> None:
+    """Who asks in the background leaves the question to whoever asks it already."""
+    key, validator = server.add(), validator_of(gate)
+    place = Presented(key.encode(), sha256(key.encode()).digest(), AUDIENCE, "customer.example")
+    case = Case(place.digest, place.domain)
+    turn, mine = validator._turns.take(case, hands.monotonic + 20)
+    assert mine
+    heard: list[object] = []
+    validator.ask_behind(place, heard.append)
+    until(lambda: not validator._background._running and not validator._background.waiting)
+    assert server.questions == heard == []
+    validator._turns.end(case, turn)
+    validator.ask_behind(place, heard.append)
+    at_rest(gate)
+    assert (len(server.questions), heard) == (1, [None])
+
+
+@dataclass(frozen=True)
+class Withdrawing:
+    """A dialect whose server says that a license is withdrawn, and which."""
+
+    asks_domain = False
+
+    def request(self, question: Question, server: Asked) -> Request:
+        return Request("POST", server.url, {}, b"{}")
+
+    def read(self, question: Question, response: Response, server: Asked) -> Denied:
+        return Denied("revoked", signed=True, license_id="lic_9")
+
+
+def test_a_revocation_may_name_its_license(server: LicenseServer, hands: Hands) -> None:
+    """A key's, of which nothing was known, holds for the tokens of the license it names."""
+    server.trouble = lambda request: reply(200, b"{}")
+    gate = gate_of(server, hands, validation_protocol=Withdrawing())
+    now = int(hands.wall)
+    nine, ten = (license_token(sub=sub, iat=now, exp=now + 3600) for sub in ("lic_9", "lic_10"))
+    revoked = heard(gate, "license.revoked")
+    assert verdict(gate, nine) == verdict(gate, ten) == "yes"
+    assert verdict(gate, server.add()) == "online:revoked"
+    assert verdict(gate, nine) == "online:revoked"
+    assert verdict(gate, ten) == "yes"
+    at_rest(gate)
+    assert {one["license_id"] for one in revoked} == {"lic_9"}
+
+
+def test_a_revocation_that_comes_while_an_answer_is_waited_for_counts(
+    server: LicenseServer, hands: Hands, gate: Gate
+) -> None:
+    """Whoever waited in vain is not served by the yes of before."""
+    key, validator = server.add(), validator_of(gate)
+    assert verdict(gate, key) == "yes"
+    hands.advance(HOUR)
+    subject = Subject("credential", ISSUER_NAME, sha256(key.encode()).hexdigest())
+
+    def revoked_meanwhile(request: Any) -> bytes:
+        flow.run(validator._withdrawals.record(Withdrawal("revoked", hands.wall), subject))
+        return reply(400)
+
+    server.trouble = revoked_meanwhile
+    assert verdict(gate, key) == "online:revoked"
+    at_rest(gate)
+
+
 # -- domains ---------------------------------------------------------------------------------------
 
 
@@ -372,6 +466,7 @@ def test_a_peek_asks_nobody_and_leaves_nothing_behind(
     assert PROCESS_SLOTS.in_use == 0
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_peek_is_no_probe(server: LicenseServer, hands: Hands, gate: Gate) -> None:
     """After the pause of an open circuit a peek leaves the one question to a request."""
     server.trouble = lambda request: reply(500)

@@ -165,7 +165,7 @@ async def test_a_cancelled_asker_hands_over(
 def test_a_question_whose_loop_was_closed_is_given_up(hands: Hands) -> None:
     """Nobody finishes its task; after a while whoever comes next asks in its place."""
     with LicenseServer(hands=hands) as server:
-        gate, key = gate_of(server, hands, online_timeout=5), server.add()
+        gate, key = gate_of(server, hands, online_timeout=2), server.add()
         # Of its own: a slot of such a task is lost with it.
         validator_of(gate)._asker._slots = Slots()
         with held(server) as release:
@@ -180,7 +180,7 @@ def test_a_question_whose_loop_was_closed_is_given_up(hands: Hands) -> None:
             loop.close()
             crowd = Crowd("threads", [judge(gate, key) for _ in range(5)])
             until(lambda: waiting(gate) == 5)
-            hands.advance(16)
+            hands.advance(13)
             last = Crowd("threads", [judge(gate, key)])
             until(lambda: len(server.questions) == 2)
             release()
@@ -210,6 +210,7 @@ async def test_who_leaves_the_line_for_a_slot_leaves_nothing_behind(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("hurried")
 async def test_a_cancelled_probe_is_the_next_ones(server: LicenseServer, hands: Hands) -> None:
     """The one question that is let through after a pause may be cancelled: another is."""
     gate, key = gate_of(server, hands), server.add()
@@ -302,14 +303,15 @@ def test_nobody_waits_longer_than_is_allowed(
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_who_waited_gets_the_last_signed_yes(
-    server: LicenseServer, hands: Hands, world: str
+    server: LicenseServer, hands: Hands, world: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key whose answer is no longer fresh serves those who waited in vain, the last one too."""
+    monkeypatch.setattr("licet.core.online.rulings.AT_LEAST", 0.1)
     gate = Gate(gate_of(server, online_timeout=0.5).settings)
     server.hands, server.cache_for = None, 0
     key = server.add()
     assert verdict(gate, key) == "yes"
-    until(lambda: age(gate) > 1.0)
+    until(lambda: age(gate) > 0.1)
     with held(server):
         assert set(map(told, at_once(world, [judge(gate, key) for _ in range(20)]))) == {"yes"}
     at_rest(gate)

@@ -30,7 +30,7 @@ from licet.core.proxies import Proxies
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.settings import Settings
 from licet.core.stores import open_store
-from licet.core.tls import TlsOptions
+from licet.core.tls import Contexts, TlsOptions
 from licet.core.token.claims import Profile
 from licet.core.token.signature import names_of
 from licet.core.transport import Transport
@@ -44,8 +44,39 @@ logger = logging.getLogger("licet")
 KEPT_ALIVE = 32
 
 
+def contexts(settings: Settings, bus: EventBus) -> Contexts:
+    """Return what all connections of a gate are made with.
+
+    Args:
+        settings: how TLS is spoken.
+        bus: where it is told that a new client certificate cannot be used.
+
+    Raises:
+        ConfigError: it cannot be spoken so.
+    """
+
+    def refused(error: ConfigError) -> None:
+        bus.emit(Event("tls.failure", {"kind": "certificate", "problem": error.problem}))
+
+    made = Contexts(
+        TlsOptions(
+            minimum=settings.tls_minimum,
+            ca_file=settings.tls_ca_file,
+            ciphers=settings.tls_ciphers,
+            pins=settings.tls_pins or (),
+            client_cert=settings.tls_client_cert,
+            client_key=settings.tls_client_key,
+        ),
+        refused=refused,
+    )
+    if any(one.jwks_url or one.validation_url for one in settings.by_issuer.values()):
+        # Now, and not in the first request that needs it: it takes a while.
+        made.current()
+    return made
+
+
 def key_stores(
-    settings: Settings, clock: Clock, bus: EventBus, transport: Transport | None = None
+    settings: Settings, clock: Clock, bus: EventBus, transport: Transport
 ) -> Mapping[str, KeyStore]:
     """Return where the keys of each issuer come from.
 
@@ -53,14 +84,14 @@ def key_stores(
         settings: which issuers, and how their keys are fetched.
         clock: wall and monotonic time.
         bus: where what happens to keys is told.
-        transport: what fetches them; one of its own by default.
+        transport: what fetches them.
     """
-    transport = transport or _transport(settings, clock, bus)
     return {
         issuer: KeyStore(
             issuer,
             jwks_url=one.jwks_url,
-            jwks=one.keys,
+            # None at all, where a license server judges every license.
+            jwks={"keys": []} if one.keys is None and one.jwks_url is None else one.keys,
             algorithms=one.algorithms,
             max_age=settings.jwks_max_age,
             max_stale=settings.jwks_max_stale,
@@ -80,6 +111,7 @@ def arbiter(
     bus: EventBus,
     keys: Mapping[str, KeyStore],
     judge: Judge,
+    tls: Contexts,
     forget: Callable[[bytes, str, str | None], None],
 ) -> Arbiter | None:
     """Return what knows when to ask a license server; None where there is none to ask.
@@ -90,6 +122,7 @@ def arbiter(
         bus: where what comes of questions is told.
         keys: of each issuer.
         judge: holds licenses against their profiles.
+        tls: what connections are made with.
         forget: has the gate forget what it granted to a credential's digest, and to a license
             of an issuer.
 
@@ -118,7 +151,8 @@ def arbiter(
             one.validation_unsigned,
             answer_keys,
         )
-        transport = _transport(settings, clock, bus, keep_alive=KEPT_ALIVE)
+        # One for each server: nothing that is sent to one can reach another.
+        transport = Transport(tls, keep_alive=KEPT_ALIVE)
         limits = Limits(settings.outage_limit, settings.grant_max_age)
         rulings = Rulings(
             name,
@@ -146,24 +180,6 @@ def arbiter(
         timeout=settings.online_timeout,
         clock=clock,
     )
-
-
-def _transport(
-    settings: Settings, clock: Clock, bus: EventBus, *, keep_alive: int = 0
-) -> Transport:
-    options = TlsOptions(
-        minimum=settings.tls_minimum,
-        ca_file=settings.tls_ca_file,
-        ciphers=settings.tls_ciphers,
-        pins=settings.tls_pins or (),
-        client_cert=settings.tls_client_cert,
-        client_key=settings.tls_client_key,
-    )
-
-    def refused(error: ConfigError) -> None:
-        bus.emit(Event("tls.failure", {"kind": "certificate", "problem": error.problem}))
-
-    return Transport(options, keep_alive=keep_alive, refused=refused)
 
 
 def profiles(settings: Settings) -> Mapping[str, Profile]:

@@ -60,11 +60,12 @@ class Gate:
         self._failed = FailureLog(clock)
         self.sources = Sources.of(settings.sources or ())
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
-        self.keys = assembly.key_stores(settings, clock, self.events, transport)
+        tls = assembly.contexts(settings, self.events)
+        self.keys = assembly.key_stores(settings, clock, self.events, transport or Transport(tls))
         self._judge = Judge(settings, clock, self.keys)
         self._judgements = Judgements(settings, clock, self._judge)
         self._arbiter = self._judgements.arbiter = assembly.arbiter(
-            settings, clock, self.events, self.keys, self._judge, self._judgements.forget
+            settings, clock, self.events, self.keys, self._judge, tls, self._judgements.forget
         )
         #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.
         self.recall = self._judgements.recall

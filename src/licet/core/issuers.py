@@ -187,7 +187,7 @@ class IssuerSettings(Options):
         keep(self, "max_lifetime", LIFETIME.check("max_lifetime", self.max_lifetime))
         if self.keys is not None:
             _check_keys("jwks", self.keys, self.algorithms)
-        elif self.jwks_url is None:
+        elif self.jwks_url is None and not self._needs_no_keys:
             raise ConfigError("jwks_url", "is None and there is no jwks", "set one of the two")
         if self.jwks_snapshot is not None and self.jwks_url is None:
             raise ConfigError(
@@ -219,6 +219,14 @@ class IssuerSettings(Options):
     def keys(self) -> Mapping[str, Any] | None:
         """The literal key set, read from its file where `jwks` named one."""
         return self.jwks  # type: ignore[return-value]  # a mapping once checked
+
+    @property
+    def _needs_no_keys(self) -> bool:
+        """Whether a license server judges every license, and nothing of the issuer's is signed."""
+        if self.validation_url is None:
+            return False
+        signs_by_jwk = self.validation_protocol in ("licet", "introspection")
+        return not signs_by_jwk or self.validation_jwks is not None or self.validation_unsigned
 
     @property
     def answer_keys(self) -> Mapping[str, Any] | None:

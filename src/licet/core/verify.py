@@ -39,7 +39,8 @@ def verify(
         origin: the origin of the calling page, `https://app.example`.
         region: of the client, ISO 3166-1 or -2.
         at: the moment to judge by, in place of now: a datetime that knows its zone, or seconds
-            since the epoch. The keys are those of now. The entitlements stand still at it.
+            since the epoch. The keys are those of now. The entitlements stand still at it. For
+            license tokens only: no server is asked what an opaque key was worth then.
 
     Raises:
         LicenseError: it does not hold, or that cannot be told.

@@ -25,7 +25,9 @@ PAGE = """<!doctype html>
 <h1>{{ problem.title }}</h1>
 <p>{{ problem.detail }}</p>
 {% if problem.upgrade_url %}<p><a href="{{ problem.upgrade_url }}">Upgrade</a></p>
-{% endif %}</html>
+{% endif %}
+<small>{{ problem.status }} {{ problem.code }} {{ problem.correlation_id }}</small>
+</html>
 """
 
 logger = logging.getLogger("licet")

@@ -36,7 +36,7 @@ DENIALS, WINDOW = 10, 60.0
 #: Denials that are this side's trouble and not their caller's.
 UNDECIDED = "license_unavailable"
 #: Why a license server gives no answer where only whoever wrote the settings can mend it.
-MISCONFIGURED = "credentials"
+MISCONFIGURED = ("credentials", "unsigned")
 
 
 def escape(value: object, limit: int = 64) -> str:
@@ -50,6 +50,11 @@ def _quoted(text: str) -> str:
     if not text or any(sign in text for sign in ' ="'):
         return '"' + text.replace('"', '\\"') + '"'
     return text
+
+
+def _told(value: object) -> object:
+    """Return `value` as people read it: seconds to a tenth."""
+    return round(value, 1) if isinstance(value, float) else value
 
 
 class Ration(Locked):
@@ -92,7 +97,7 @@ class LogSink:
         data = dict(event.data)
         if data.get("code") == UNDECIDED:
             level = logging.WARNING
-        if data.get("reason") == MISCONFIGURED:
+        if event.name == "online.unavailable" and data.get("reason") in MISCONFIGURED:
             level = logging.ERROR
         if not logger.isEnabledFor(level):
             return
@@ -102,7 +107,7 @@ class LogSink:
                 return
             if withheld:
                 data["suppressed"] = withheld
-        words = " ".join(f"{name}={_quoted(escape(value))}" for name, value in data.items())
+        words = " ".join(f"{name}={_quoted(escape(_told(value)))}" for name, value in data.items())
         logger.log(level, "%s %s", event.name, words, extra={"licet_event": event.name})
 
 

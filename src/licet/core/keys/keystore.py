@@ -61,7 +61,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         random: returns a number in [0, 1).
 
     Raises:
-        ValueError: `jwks` is no key set or has no usable key, or neither source is given.
+        ValueError: `jwks` is no key set or has keys and no usable one, or neither source is given.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
             reasons = tuple(f"{rejected.kid}: {rejected.reason}" for rejected in found.rejected)
             self._emit("keys.refused", reasons=reasons)
         self._refused = found.rejected
-        if not found.keys:
+        if not found.keys and (found.rejected or self._source is not None):
             raise ValueError("no usable key")
         thumbprints = frozenset(key.thumbprint for key in found.keys.values())
         generation = 1

@@ -10,19 +10,32 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 from licet.core.clock import Clock
-from licet.core.errors import KeysUnavailable, LicenseError, LicenseExpired, LicenseNotActive
+from licet.core.constraints.registry import Conditions, read_conditions
+from licet.core.errors import (
+    ConstraintViolated,
+    KeysUnavailable,
+    LicenseError,
+    LicenseExpired,
+    LicenseNotActive,
+    LicenseUnavailable,
+)
 from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.grants import Grant
 from licet.core.judge import Judge
 from licet.core.online.domain import Domain
+from licet.core.online.memory import ANYWHERE, Place
 from licet.core.online.presented import Presented
-from licet.core.online.validator import AGAIN_AFTER, Validator
+from licet.core.online.rests import AGAIN_AFTER
+from licet.core.online.validator import Validator
 from licet.core.token.claims import Profile
 from licet.core.token.compact import CompactToken
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 #: Characters of an opaque license key.
 MAX_KEY = 256
@@ -67,7 +80,13 @@ class Arbiter(Locked):
         self._every = revalidate_every
         self._timeout = timeout
         self._monotonic = clock.monotonic
-        self._rechecks: OrderedDict[tuple[bytes, str | None], _Recheck] = OrderedDict()
+        #: By credential and domain.
+        self._rechecks: OrderedDict[tuple[bytes, Place], _Recheck] = OrderedDict()
+        #: Refused for another reason than the domain: anywhere, lest each new one be served once
+        #: more; and apart, lest new ones crowd them out.
+        self._refused: OrderedDict[tuple[bytes, Place], _Recheck] = OrderedDict()
+        #: Credentials refused at some domain, which the gate must not remember for all.
+        self._misplaced: OrderedDict[bytes, None] = OrderedDict()
 
     def verify(self, credential: bytes, digest: bytes, domain: Domain) -> Flow[Grant]:
         """Return what `credential` grants.
@@ -102,7 +121,14 @@ class Arbiter(Locked):
                 raise unavailable from None
             place = domain() if server.asks_domain else None
             presented = _presented(token, profile, credential, digest, place, verified=False)
-            return (yield from server.verdict(presented, deadline))
+            grant = yield from server.verdict(presented, deadline)
+            if not _told(read_conditions(token.payload)) <= _told(grant.terms.conditions):
+                # Unverified it can only be refused, and by that at least: else whoever keeps the
+                # keys away takes from a token what binds it and its server does not repeat.
+                raise LicenseUnavailable(
+                    "online:constraints", retry_after=unavailable.retry_after
+                ) from None
+            return grant
         # The host is needed only where somebody is asked about it.
         place = domain() if self._every is not None and server.asks_domain else None
         presented = _presented(token, profile, credential, digest, place, verified=True)
@@ -127,34 +153,55 @@ class Arbiter(Locked):
         Raises:
             LicenseError: what the server said of it the last time.
         """
-        name = (presented.digest, presented.domain)
+        digest, domain = presented.digest, presented.domain
         now = self._monotonic()
         with self.lock:
-            last = self._rechecks.get(name)
+            kept, place = self._rechecks, cast(Place, domain)
+            if (digest, ANYWHERE) in self._refused:
+                kept, place = self._refused, ANYWHERE
+            last = kept.get((digest, place))
             refusal = last and last.refusal
             due = last is None or now >= last.due_at
             # Unless something is heard before.
             due_at = now + min(AGAIN_AFTER, every) if last is None or due else last.due_at
             if due:
-                self._keep(name, _Recheck(due_at, refusal))
+                _keep(kept, (digest, place), _Recheck(due_at, refusal))
+            misplaced = digest in self._misplaced
         if due:
-            server.ask_behind(presented, lambda said: self._heard(name, said, every))
+            server.ask_behind(presented, lambda said: self._heard(digest, domain, said, every))
         if refusal is not None:
             raise refusal.again()
-        return due_at - now
+        return 0.0 if misplaced else due_at - now
 
     def _heard(
-        self, name: tuple[bytes, str | None], refusal: LicenseError | None, every: float
+        self, digest: bytes, domain: str | None, refusal: LicenseError | None, every: float
     ) -> None:
         due_at = self._monotonic() + (AGAIN_AFTER if refusal else every)
+        recheck = _Recheck(due_at, refusal)
         with self.lock:
-            self._keep(name, _Recheck(due_at, refusal))
+            if refusal is not None and not isinstance(refusal, ConstraintViolated):
+                _keep(self._refused, (digest, ANYWHERE), recheck)
+                return
+            if refusal is None:
+                self._refused.pop((digest, ANYWHERE), None)
+            else:
+                _keep(self._misplaced, digest, None)
+            _keep(self._rechecks, (digest, domain), recheck)
 
-    def _keep(self, name: tuple[bytes, str | None], recheck: _Recheck) -> None:
-        self._rechecks[name] = recheck
-        self._rechecks.move_to_end(name)
-        if len(self._rechecks) > RECHECKED:
-            self._rechecks.popitem(last=False)
+
+def _keep(kept: OrderedDict[K, V], name: K, value: V) -> None:
+    kept[name] = value
+    kept.move_to_end(name)
+    if len(kept) > RECHECKED:
+        kept.popitem(last=False)
+
+
+def _told(conditions: Conditions | None) -> frozenset[str]:
+    """Return the names of the claims by which a license is narrowed."""
+    if conditions is None:
+        return frozenset()
+    bound = ("cnf",) if conditions.binding is not None else ()
+    return frozenset((*(rule.claim for rule in conditions.rules), *bound))
 
 
 def _presented(

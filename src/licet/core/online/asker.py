@@ -22,6 +22,7 @@ from licet.core.forks import tell_of_forks
 from licet.core.latch import Latch, Wait
 from licet.core.online.answers import NoAnswer, check_status, lost, unquoted
 from licet.core.online.breaker import Breaker
+from licet.core.online.memory import FAILURE_FOR
 from licet.core.online.presented import Presented
 from licet.core.online.question import (
     Answer,
@@ -255,14 +256,16 @@ class Asker:
             tls = nothing.cause.tls
             self._emit(
                 "tls.failure",
+                host=self._server.host,
                 kind=tls.kind,
                 problem=tls.problem,
                 correlation_id=nothing.correlation_id,
             )
         self._emit(
             "online.unavailable",
+            host=self._server.host,
             reason=nothing.reason,
-            retry_after=self.retry_after(),
+            retry_after=max(self.retry_after(), FAILURE_FOR),
             correlation_id=nothing.correlation_id,
         )
 

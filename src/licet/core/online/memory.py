@@ -106,6 +106,8 @@ class Memory:
             OTHERS, NO_FOR, timer=timer
         )
         self._failures: TTLCache[bytes, NoAnswer] = TTLCache(OTHERS, FAILURE_FOR, timer=timer)
+        #: Where they were, of those that are kept.
+        self._failed: TTLCache[Case, None] = TTLCache(OTHERS, FAILURE_FOR, timer=timer)
         #: Domains that were refused of late; they count as asked about.
         self._refused: TTLCache[bytes, tuple[str | None, ...]] = TTLCache(
             OTHERS, NO_FOR, timer=timer
@@ -158,6 +160,11 @@ class Memory:
         with self._lock:
             return self._failures.get(digest)
 
+    def failed(self, case: Case) -> bool:
+        """Return whether a question came to nothing at this very domain, a moment ago."""
+        with self._lock:
+            return case.digest in self._failures and case in self._failed
+
     def keep_yes(self, case: Case, yes: Yes) -> None:
         """Keep a yes."""
         with self._lock:
@@ -191,14 +198,21 @@ class Memory:
             others = [one for one in self._refused.get(case.digest, ()) if one != case.domain]
             self._refused[case.digest] = (*others, case.domain)[-DOMAINS:]
 
-    def keep_failure(self, digest: bytes, nothing: NoAnswer) -> None:
-        """Keep that a question came to nothing; until when is written on it."""
+    def keep_failure(self, digest: bytes, nothing: NoAnswer, domain: str | None = None) -> None:
+        """Keep that a question came to nothing; until when is written on it.
+
+        Args:
+            digest: of what credential.
+            nothing: why.
+            domain: where it was asked about.
+        """
         with self._lock:
             nothing.until = self._monotonic() + FAILURE_FOR
             # Not the one that is raised, whose trace holds frames with the credential in them.
             self._failures[digest] = NoAnswer(
                 nothing.reason, until=nothing.until, correlation_id=nothing.correlation_id
             )
+            self._failed[Case(digest, domain)] = None
 
     def crowded(self, case: Case, under_way: Iterable[str | None] = ()) -> tuple[float, bool]:
         """Return the seconds that a domain too many has to wait, and whether that begins now.

@@ -69,13 +69,16 @@ class Rulings:
 
     def subjects(self, presented: Presented) -> list[Subject]:
         """Return by what names `presented` may have been withdrawn."""
-        subjects = [Subject("credential", self._issuer, presented.digest.hex())]
+        subjects = [self._credential(presented)]
         license_id = presented.license_id if presented.verified else None
         if license_id is None:
             license_id = self.memory.license_id(presented.digest)
         if license_id is not None:
             subjects.append(Subject("license", self._issuer, license_id))
         return subjects
+
+    def _credential(self, presented: Presented) -> Subject:
+        return Subject("credential", self._issuer, presented.digest.hex())
 
     def put_into_force(
         self, answer: Answer, presented: Presented, case: Case, asked_at: float
@@ -116,8 +119,11 @@ class Rulings:
             grant = self._vouched(answer.license)
         except LicenseError as error:
             self._refuse(case, error, anywhere=True)
-        named = Subject("license", self._issuer, grant.license_id)
-        subjects = [*self.subjects(presented), named]
+        # Not of the license that this credential stood for before, of which nothing is said.
+        subjects = [
+            self._credential(presented),
+            Subject("license", self._issuer, grant.license_id),
+        ]
         if answer.signed:
             # Fresher than whatever a store could tell, if it did.
             with suppress(StoreUnavailable):
@@ -146,14 +152,16 @@ class Rulings:
             subjects = self.subjects(presented)
             if answer.license_id is not None:
                 subjects.append(Subject("license", self._issuer, answer.license_id))
-            with suppress(StoreUnavailable):
-                # This process keeps it in any case.
-                yield from self.withdrawals.record(Withdrawal(word, said_at), *subjects)
+            withdrawal = Withdrawal(word, said_at)
+            # In this process at once: who waits for the store may be cancelled there.
+            self.withdrawals.keep(withdrawal, *subjects)
             self.memory.forget(case.digest)
             ids = {one.name for one in subjects if one.kind == "license"}
             for license_id in ids or (None,):
                 self._forget(case.digest, self._issuer, license_id)
                 self._emit("license.revoked", word=word, license_id=license_id)
+            with suppress(StoreUnavailable):
+                yield from self.withdrawals.record(withdrawal, *subjects)
             raise withdrawn(word)
         error = refusal(answer.error)
         if answer.error == "domain_mismatch":

@@ -8,18 +8,14 @@ waits for its own time only, and who goes away hands over to whoever still waits
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
-
-from cachetools import TTLCache
 
 from licet.core import flow
 from licet.core.clock import Clock
 from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError, LicenseUnavailable
 from licet.core.flow import Flow
-from licet.core.forks import tell_of_forks
 from licet.core.grants import Grant
 from licet.core.latch import Wait
 from licet.core.online.answers import NoAnswer, withdrawn
@@ -27,6 +23,7 @@ from licet.core.online.asker import Asker
 from licet.core.online.background import Background
 from licet.core.online.memory import DUE, Case
 from licet.core.online.presented import Limits, Presented
+from licet.core.online.rests import Rests
 from licet.core.online.rulings import Rulings
 from licet.core.online.turns import Crowded, Turn, Turns
 from licet.core.stores import StoreUnavailable
@@ -36,11 +33,6 @@ BEHIND = 10.0
 #: The part of the time that a question has, which the server has to be given before its silence
 #: counts against it.
 FAIR = 0.9
-#: Seconds: the least between two questions behind the requests of one credential that is refused,
-#: and between two about one token that cannot be verified here.
-AGAIN_AFTER = 60.0
-#: Credentials of which it is remembered when they were asked about.
-ASKED = 10_000
 
 
 class Validator:
@@ -71,16 +63,7 @@ class Validator:
         self._limits, self._clock = limits, clock
         self._turns = Turns(self._memory, clock)
         self._background = Background()
-        #: Credentials that were asked about, and until when they are left alone.
-        self._asked: TTLCache[bytes, float] = TTLCache(ASKED, AGAIN_AFTER, timer=clock.monotonic)
-        self.after_fork()
-        tell_of_forks(self)
-
-    def after_fork(self) -> None:
-        """Begin in this process with a lock of its own."""
-        # Reentrant: a task of a dead loop is closed when it is collected as garbage, which may
-        # be in the middle of what is done under this lock.
-        self._lock = threading.RLock()
+        self._rests = Rests(clock)
 
     def verdict(self, presented: Presented, deadline: float) -> Flow[Grant]:
         """Return what the license server grants a credential; ask where that is not known.
@@ -133,8 +116,8 @@ class Validator:
         except StoreUnavailable as error:
             raise LicenseUnavailable(f"store:{error.reason}") from None
         if found is not None:
-            if self._resting(presented) is None:
-                self._rest(presented)
+            if self._rests.until(presented.digest) is None:
+                self._rests.begin(presented.digest)
                 self.ask_behind(presented)
             raise withdrawn(found.word)
 
@@ -166,7 +149,7 @@ class Validator:
         yes = self._memory.yes(case, now)
         if yes is None:
             return None
-        failed = self._memory.failure(case.digest) is not None
+        failed = self._memory.failed(case)
         age = yes.age(now)
         if age >= yes.fresh_for and not failed:
             return None
@@ -190,9 +173,14 @@ class Validator:
         no = self._memory.no(case)
         if no is not None:
             raise no.again()
+        lapsed = self._memory.yes(case, self._now()) is not None
+        if lapsed and not self._asked_here(presented, case):
+            # What came of questions at other domains, which whoever presents it may choose, does
+            # not make an old yes last.
+            return None
         if (failure := self._memory.failure(case.digest)) is not None:
             return self._undecided(presented, case, failure)
-        if presented.last_resort and (until := self._resting(presented)) is not None:
+        if presented.last_resort and (until := self._rests.until(case.digest)) is not None:
             return self._undecided(
                 presented,
                 case,
@@ -204,11 +192,15 @@ class Validator:
         """Return the last signed yes, if it still serves.
 
         Raises:
+            LicenseRevoked: it was withdrawn while this was waited for.
             LicenseUnavailable: it does not.
         """
         now = self._now()
         yes = self._memory.yes(case, now)
         if yes is not None:
+            standing = self._withdrawals.known(*self._rulings.subjects(presented))
+            if standing is not None:
+                raise withdrawn(standing.word)
             return yes.grant
         raise LicenseUnavailable(
             f"online:{nothing.reason}",
@@ -216,14 +208,10 @@ class Validator:
             correlation_id=nothing.correlation_id,
         )
 
-    def _resting(self, presented: Presented) -> float | None:
-        """Return until when a credential is left alone, in monotonic seconds."""
-        with self._lock:
-            return self._asked.get(presented.digest)
-
-    def _rest(self, presented: Presented) -> None:
-        with self._lock:
-            self._asked[presented.digest] = self._clock.monotonic() + AGAIN_AFTER
+    def _asked_here(self, presented: Presented, case: Case) -> bool:
+        """Whether a question of just now, at this very domain, is not to be repeated."""
+        rests = presented.last_resort and self._rests.until(case) is not None
+        return rests or self._memory.failed(case)
 
     # -- one question -----------------------------------------------------------------------------
 
@@ -253,11 +241,11 @@ class Validator:
             )
         except NoAnswer as nothing:
             if nothing.asked:
-                self._rest(presented)
+                self._rests.begin(case.digest, case)
                 if not nothing.hasty:
-                    self._memory.keep_failure(case.digest, nothing)
+                    self._memory.keep_failure(case.digest, nothing, case.domain)
             raise
-        self._rest(presented)
+        self._rests.begin(case.digest, case)
         grant = yield from self._rulings.put_into_force(answer, presented, case, asked_at)
         return self._fresh(presented, case) or grant
 

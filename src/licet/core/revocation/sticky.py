@@ -87,14 +87,18 @@ class Withdrawals(Locked):
         # Also what this process was told while it waited for the store.
         return self.known(*subjects)
 
+    def keep(self, withdrawal: Withdrawal, *subjects: Subject) -> None:
+        """Keep a signed withdrawal in this process, unless a later one is kept."""
+        for subject in subjects:
+            self._keep(subject, withdrawal)
+
     def record(self, withdrawal: Withdrawal, *subjects: Subject) -> Flow[None]:
         """Keep a signed withdrawal, unless a later one is kept.
 
         Raises:
             StoreUnavailable: it is kept in this process only.
         """
-        for subject in subjects:
-            self._keep(subject, withdrawal)
+        self.keep(withdrawal, *subjects)
         if self._store is not None:
             text = json.dumps([withdrawal.word, withdrawal.said_at]).encode()
             for subject in subjects:
@@ -121,7 +125,10 @@ class Withdrawals(Locked):
             return False
         with self.lock:
             for subject in subjects:
-                self._known.pop(subject, None)
+                known = self._known.get(subject)
+                # Not what another thread was told since.
+                if known is not None and known.said_at < said_at:
+                    del self._known[subject]
         if self._store is not None:
             for subject in subjects:
                 yield self._store.delete(key("withdrawn", *subject))

@@ -90,7 +90,7 @@ def classify(error: BaseException | None, *, agreed: bool = False) -> TlsFailure
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return TlsFailure("handshake", "eof")
         case ssl.SSLError():
-            return _by_reason(error.reason or "", agreed)
+            return _by_reason(getattr(error, "reason", None) or "", agreed)
         case _:
             return TlsFailure("handshake", "reset")
 

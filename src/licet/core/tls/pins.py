@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection, Sequence
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from licet.core.errors import ConfigError
@@ -59,7 +60,11 @@ def matches(certificate: bytes | None, digests: Collection[bytes]) -> bool:
     """Say whether a certificate, in DER, has one of the pinned keys."""
     if certificate is None:
         return False
-    found = _spki(certificate)
+    try:
+        found = _spki(certificate)
+    except (ValueError, UnsupportedAlgorithm):
+        # OpenSSL could read it; what cannot be read here is none of the pinned keys.
+        return False
     return any(hmac.compare_digest(found, digest) for digest in digests)
 
 

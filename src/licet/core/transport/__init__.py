@@ -50,14 +50,13 @@ class Transport:
     """Sends requests to one server; may be shared by threads and tasks and survives a fork.
 
     Args:
-        tls: how TLS is spoken, as a context or as options for one; by default `TlsOptions()`.
-            Options are tried at once; a client certificate among them is read again when its
-            files change.
+        tls: how TLS is spoken: a context, options for one, or contexts that several share; by
+            default `TlsOptions()`. Options are tried at once; a client certificate among them is
+            read again when its files change.
         monotonic: returns seconds that never run backwards.
         keep_alive: how many connections may be kept for the next request, for a few seconds. A
             request that finds a kept one dead fails with the reason `protocol`; to repeat it is
             the caller's to say.
-        refused: told of new files of the client certificate that cannot be used.
 
     Raises:
         OSError: the authorities of the options cannot be read.
@@ -68,19 +67,21 @@ class Transport:
 
     def __init__(
         self,
-        tls: ssl.SSLContext | TlsOptions | None = None,
+        tls: ssl.SSLContext | TlsOptions | Contexts | None = None,
         *,
         monotonic: Callable[[], float] = SYSTEM_CLOCK.monotonic,
         keep_alive: int = 0,
-        refused: Callable[[ConfigError], None] = lambda error: None,
     ) -> None:
         self._in_loop: RunVar[tasks.Connections] = RunVar("licet.transport")
         self._keep = keep_alive
         self._backend = blocking.Backend(monotonic)
         self._context = tls if isinstance(tls, ssl.SSLContext) else None
-        options = tls if isinstance(tls, TlsOptions) else TlsOptions()
-        self._contexts = Contexts(options, monotonic=monotonic, refused=refused)
-        if tls is options:
+        if isinstance(tls, Contexts):
+            self._contexts = tls
+        else:
+            options = tls if isinstance(tls, TlsOptions) else TlsOptions()
+            self._contexts = Contexts(options, monotonic=monotonic)
+        if isinstance(tls, TlsOptions):
             self._contexts.current()
 
     def fetch(

@@ -14,9 +14,13 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpcore
 
 from licet.core.transport.messages import KEPT_FOR, Incoming, Response, TlsBroken, during_tls
+
+#: Bytes for one read.
+AT_ONCE = 4_096
 
 
 class Connections:
@@ -65,7 +69,7 @@ class Connections:
         try:
             yield
         finally:
-            if self._pool is not None:
+            if self._pool is not None:  # pragma: no branch - it begins once there is a pool
                 await self._pool.aclose()
 
 
@@ -131,7 +135,10 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return await self._stream.read(max_bytes, timeout)
+            # Little by little, and others in between: bytes that have come already are handed
+            # over without a turn of the loop, and a server can make many pieces of a few.
+            await anyio.lowlevel.checkpoint()
+            return await self._stream.read(min(max_bytes, AT_ONCE), timeout)
         except (httpcore.ReadError, ssl.SSLError) as error:
             raise during_tls(error) from None
 
