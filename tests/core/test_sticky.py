@@ -112,6 +112,24 @@ def test_it_is_asked_again_once_a_minute_behind_the_requests(
     assert verdict(gate, license_key) == "yes"
 
 
+@pytest.mark.parametrize("domains", [(), ("customer.example",)], ids=["per domain", "anywhere"])
+def test_workers_hear_of_it_from_the_store_they_share(
+    hands: Hands, store: str, domains: tuple[str, ...]
+) -> None:
+    """However long its own yes lasts, a worker learns within minutes what another was told."""
+    with LicenseServer(hands=hands, license_domains=domains) as server:
+        server.cache_for = 100_000
+        license_key = server.add()
+        here, there = (gate_of(server, hands, store=store) for _ in range(2))
+        assert verdict(there, license_key) == "yes"
+        server.revoke(license_key)
+        assert verdict(here, license_key) == "online:revoked"
+        # The gate's own memory, after which it looks again.
+        hands.advance(301)
+        assert verdict(there, license_key) == "online:revoked"
+        at_rest(there)
+
+
 @pytest.mark.row("I06")
 @pytest.mark.parametrize("later", [-3600, 0])
 def test_an_earlier_yes_lifts_nothing(server: LicenseServer, hands: Hands, later: float) -> None:
@@ -269,6 +287,7 @@ def test_a_store_that_is_away_fails_closed(
     assert verdict(gate, fresh) == "online:revoked"
     troubled.out = True
     assert verdict(gate, fresh) == "online:revoked"
+    hands.advance(301)
     assert verdict(gate, known) == "yes", "what is fresh needs no store"
 
 

@@ -134,7 +134,7 @@ def arbiter(
         return None
     # Kept in this process in any case; a store in memory would know no more.
     shared = not settings.store.startswith("memory:")
-    withdrawals = Withdrawals(open_store(settings.store, clock) if shared else None)
+    withdrawals = Withdrawals(open_store(settings.store, clock) if shared else None, clock)
     validators = {}
     for name, one in asked.items():
         if one.validation_unsigned and not settings.tls_pins:

@@ -9,6 +9,7 @@ waits for its own time only, and who goes away hands over to whoever still waits
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from licet.core import flow
@@ -77,9 +78,14 @@ class Validator:
             LicenseUnavailable: it says nothing, and nothing that it has said serves.
         """
         case = self._case(presented)
-        known = self._withdrawals.known(*self._rulings.subjects(presented))
-        grant = self._fresh(presented, case) if known is None else None
-        if grant is not None:
+        subjects = self._rulings.subjects(presented)
+        grant = self._fresh(presented, case)
+        if grant is not None and self._withdrawals.due(*subjects):
+            # Another worker may have heard of its end. A store that does not tell changes nothing
+            # of what was answered.
+            with suppress(StoreUnavailable):
+                yield from self._withdrawals.look(*subjects)
+        if grant is not None and self._withdrawals.known(*subjects) is None:
             return grant
         patience = FAIR * (deadline - self._clock.monotonic())
         while True:

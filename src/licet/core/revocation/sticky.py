@@ -12,6 +12,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from cachetools import TTLCache
+
+from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.stores import Store, StoreUnavailable, key
@@ -19,6 +22,8 @@ from licet.core.token import strictjson
 
 #: Withdrawals kept in a process; the oldest gives way.
 CAPACITY = 100_000
+#: Seconds between two looks at a store for what holds here, and of how much that is remembered.
+LOOK_EVERY, LOOKED = 60.0, 20_000
 #: Seconds that one is kept in a store: longer than licenses live.
 KEPT_FOR = 2 * 366 * 86_400.0
 
@@ -56,17 +61,27 @@ class Withdrawals(Locked):
 
     Args:
         store: outlives this process; None for none.
+        clock: monotonic time.
     """
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
         self._store = store
+        #: What the store was asked about a moment ago, whether or not it answered.
+        self._looked: TTLCache[Subject, None] = TTLCache(LOOKED, LOOK_EVERY, timer=clock.monotonic)
         self._known: OrderedDict[Subject, Withdrawal] = OrderedDict()
 
     def known(self, *subjects: Subject) -> Withdrawal | None:
         """Return what this process knows of any of these; waits for nothing."""
         found = [one for one in map(self._known.get, subjects) if one is not None]
         return max(found, key=lambda one: one.said_at) if found else None
+
+    def due(self, *subjects: Subject) -> bool:
+        """Return whether the store may have heard of what this process has not."""
+        if self._store is None:
+            return False
+        with self.lock:
+            return not all(subject in self._looked for subject in subjects)
 
     def look(self, *subjects: Subject) -> Flow[Withdrawal | None]:
         """Return what this process or the store knows of any of these.
@@ -80,6 +95,8 @@ class Withdrawals(Locked):
         return (yield from self._latest(self._store, subjects))
 
     def _latest(self, store: Store, subjects: Sequence[Subject]) -> Flow[Withdrawal | None]:
+        with self.lock:
+            self._looked.update(dict.fromkeys(subjects))
         for subject in subjects:
             found = _read((yield store.get(key("withdrawn", *subject))))
             if found is not None:
