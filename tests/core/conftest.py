@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.core.hands import Hands
+from tests.core.license_server import LicenseServer
+
+
+@pytest.fixture
+def hands() -> Hands:
+    """Return a clock that stands still until it is moved."""
+    return Hands()
+
+
+@pytest.fixture
+def server(hands: Hands) -> Iterator[LicenseServer]:
+    """Serve a license server that tells time by that clock."""
+    with LicenseServer(hands=hands) as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -137,17 +136,6 @@ def test_a_word_that_repeats_a_secret_is_not_kept() -> None:
 
 
 # -- what a yes entitles to ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
 
 
 def test_a_key_entitles_to_what_its_license_says(server: LicenseServer, hands: Hands) -> None:

@@ -27,6 +27,7 @@ from tests.core.worlds import (
     gate_of,
     held,
     judge,
+    token_of,
     told,
     verdict,
     waiting,
@@ -34,23 +35,6 @@ from tests.core.worlds import (
 from tests.licenses import AUDIENCE, FORGER, ISSUER, ISSUER_NAME, expired, license_token
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
-
-
-def token_of(hands: Hands, **claims: Any) -> str:
-    """Return a license of thirty days from now."""
-    now = int(hands.wall)
-    return license_token(**{"iat": now, "exp": now + 30 * 86_400, **claims})
 
 
 def away(server: LicenseServer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,17 +35,6 @@ from tests.core.worlds import (
     verdict,
 )
 from tests.licenses import FORGER, ISSUER
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
 
 
 @pytest.fixture

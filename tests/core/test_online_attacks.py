@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,15 @@ from tests.core.worlds import (
     at_rest,
     gate_of,
     judge,
+    token_of,
     told,
     validator_of,
     verdict,
 )
-from tests.licenses import FORGER, ISSUER_NAME, license_token
+from tests.licenses import FORGER, ISSUER_NAME
 
 HOUR = 3600.0
 HOME, ODD = "customer.example", "odd.example"
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
-
-
-def token_of(hands: Hands, **claims: Any) -> str:
-    """Return a license of thirty days from now."""
-    now = int(hands.wall)
-    return license_token(**{"iat": now, "exp": now + 30 * 86_400, **claims})
 
 
 def only(world: str, gate: Gate, credential: str, host: str = HOME) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -37,17 +37,6 @@ T = TypeVar("T")
 
 LICENSE = Subject("license", ISSUER_NAME, "lic_1")
 OTHER = Subject("credential", ISSUER_NAME, "00")
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -41,17 +40,6 @@ from tests.core.worlds import (
 from tests.licenses import AUDIENCE, ISSUER_NAME, license_token
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
 
 
 @pytest.fixture

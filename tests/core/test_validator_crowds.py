@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
 
 import anyio
 import pytest
@@ -33,17 +32,6 @@ from tests.core.worlds import (
 
 #: How many ask at once: threads are dear, tasks are not.
 MANY = {"threads": 60, "asyncio": 500, "trio": 500}
-
-
-@pytest.fixture
-def hands() -> Hands:
-    return Hands()
-
-
-@pytest.fixture
-def server(hands: Hands) -> Iterator[LicenseServer]:
-    with LicenseServer(hands=hands) as server:
-        yield server
 
 
 # -- one question ---------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer, says
 from tests.core.loopback import Answer, Request, until
 from tests.core.presented import Presented
-from tests.licenses import ISSUER, ISSUER_NAME
+from tests.licenses import ISSUER, ISSUER_NAME, license_token
 
 WORLDS = ("threads", "asyncio", "trio")
 Outcome = Entitlements | LicenseError
@@ -33,6 +33,12 @@ def gate_of(server: LicenseServer, hands: Hands | None = None, **changes: Any) -
     """Return a gate that has its issuer's keys at hand and asks `server`."""
     options = {"jwks": ISSUER.jwks(), "jwks_url": None, **changes}
     return Gate(Settings(**server.options(**options)), clock=(hands or Hands()).clock)
+
+
+def token_of(hands: Hands, **claims: Any) -> str:
+    """Return a license of thirty days from now."""
+    now = int(hands.wall)
+    return license_token(**{"iat": now, "exp": now + 30 * 86_400, **claims})
 
 
 def arbiter_of(gate: Gate) -> Arbiter:
