@@ -15,12 +15,12 @@ from licet.core import assembly
 from licet.core.clock import Clock
 from licet.core.errors import InstallationUnlicensed, LicenseInvalid
 from licet.core.flow import Flow
-from licet.core.grants import Grant, Terms
+from licet.core.grants import Grant
 from licet.core.keys.keystore import KeyStore
 from licet.core.lifecycle import check_times
 from licet.core.settings import Settings
 from licet.core.terms import TermsTable, read_terms
-from licet.core.token.claims import Claims, Profile, read, read_answered, screen
+from licet.core.token.claims import Profile, read, read_answered, screen
 from licet.core.token.compact import CompactToken, HeaderCache, parse
 
 
@@ -45,6 +45,8 @@ class Judge:
         self._wall = clock.wall
         installed = settings.license is not None
         self._ended = InstallationUnlicensed.because("expired") if installed else None
+        # Bound once: one is made on every miss.
+        self._made = partial(Grant, leeway=self._leeway, ended=self._ended)
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Return what the license token `credential` grants.
@@ -56,7 +58,7 @@ class Judge:
         Raises:
             LicenseError: it does not hold, or that cannot be told.
         """
-        return (yield from self.check(*self.open(credential), at))
+        return self.check(*self.open(credential), at)
 
     def open(self, credential: bytes) -> tuple[CompactToken, Profile]:
         """Return the token that `credential` is, and the profile it claims to follow.
@@ -97,9 +99,10 @@ class Judge:
         terms = self._terms.intern(claims.payload)
         now = self._wall() if at is None else at
         check_times(claims, now, self._leeway)
-        return self._grant(
+        return self._made(
             claims,
             terms,
+            free=terms.conditions is None and not self._https_only,
             since=now,
             until=min(now + self._max_age, snapshot.stale_until),
             keys=keys,
@@ -134,16 +137,12 @@ class Judge:
         terms = self._terms.intern(claims.payload)
         now = self._wall()
         check_times(claims, now, self._leeway)
-        return self._grant(
-            claims, terms, since=now, until=-inf, wall=self._wall, verified_by="online"
-        )
-
-    def _grant(self, claims: Claims, terms: Terms, **verdict: Any) -> Grant:
-        return Grant(
+        return self._made(
             claims,
             terms,
-            leeway=self._leeway,
-            ended=self._ended,
             free=terms.conditions is None and not self._https_only,
-            **verdict,
+            since=now,
+            until=-inf,
+            wall=self._wall,
+            verified_by="online",
         )
