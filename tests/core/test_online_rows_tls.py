@@ -167,6 +167,33 @@ def test_a_server_that_demands_a_certificate_gets_the_right_one(
             assert len(server.log) == served
 
 
+@pytest.mark.row("H16", "I08")
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_tls_failed_of_is_told_with_the_decision_that_followed(
+    world: str, authority: Authority
+) -> None:
+    """A wrong pin: the event, the failed question, the denial and the 503 share one number."""
+    context, _ = authority.server("127.0.0.1")
+    with LicenseServer(context=context) as server:
+        gate = gate_of(
+            server,
+            Hands(wall=time.time()),
+            tls_ca_file=authority.ca_file,
+            tls_pins=(other_pin(), other_pin()),
+        )
+        told: dict[str, Event] = {}
+        gate.events.subscribe(lambda event: told.__setitem__(event.name, event))
+        [refusal] = at_once(world, [judge(gate, server.add())])
+        assert server.log == []
+    assert isinstance(refusal, LicenseUnavailable)
+    number = refusal.members["correlation_id"]
+    failure = told["tls.failure"].data
+    assert (failure["kind"], failure["problem"]) == ("pin", "mismatch")
+    assert failure["host"] == "127.0.0.1"
+    for name in ("tls.failure", "online.unavailable", "license.denied"):
+        assert told[name].data["correlation_id"] == number
+
+
 @pytest.mark.row("I12")
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_replacement_that_cannot_be_used_is_told_and_displaces_nothing(

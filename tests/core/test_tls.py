@@ -367,6 +367,11 @@ def test_who_shows_no_certificate_has_no_pinned_key() -> None:
     assert not matches(None, pins_of([ONE, TWO]))
 
 
+def test_a_certificate_that_cannot_be_read_has_no_pinned_key() -> None:
+    """What OpenSSL took and this side cannot take apart is refused as any other key."""
+    assert not matches(b"\x30\x00", pins_of([ONE, TWO]))
+
+
 def test_options_are_tried_when_a_transport_is_made(tmp_path: Path) -> None:
     """What cannot be used fails at once, and not at the first question."""
     with pytest.raises(ConfigError, match="tls_client_key"):
