@@ -41,6 +41,9 @@ T = TypeVar("T")
 
 #: Bytes of an answer.
 MAX_BYTES = 64 * 1024
+#: Seconds without which nobody who had to wait is asked: there would be no time for an answer, and
+#: a connection that is cut short while it is made is left to the garbage collector.
+LEAST = 0.05
 #: Attempts for one question, and seconds between the first two; doubled, and drawn at random.
 ATTEMPTS, PAUSE = 3, 0.1
 #: Seconds that the server's clock and ours may differ before that is worth telling.
@@ -122,7 +125,7 @@ class Asker:
         ticket = self._slots.take(stranger)
         try:
             if not ticket.held:
-                yield Wait(ticket.latch, deadline - self._clock.monotonic())
+                yield Wait(ticket.latch, deadline - LEAST - self._clock.monotonic())
             if not ticket.held:
                 raise NoAnswer("busy", asked=False, correlation_id=self.failing)
             # Not before there is a slot: who waited in line asks by what is known at its end.
@@ -169,7 +172,7 @@ class Asker:
             except NoAnswer as nothing:
                 pause = uniform(0.5, 1.5) * PAUSE * 2**attempt  # noqa: S311 - nothing to guess
                 left = deadline - self._clock.monotonic()
-                if not nothing.retry or attempt == attempts - 1 or pause >= left:
+                if not nothing.retry or attempt == attempts - 1 or pause + LEAST >= left:
                     raise
             yield Wait(Latch(), pause)
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
