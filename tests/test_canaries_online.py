@@ -216,7 +216,7 @@ def test_a_server_that_cannot_be_reached_shows_nothing(
         client, gate = serve(Settings(**server.options(leeway=3 + broken, online_timeout=0.5)))
         gate.events.subscribe(cage.hear)
         if broken:
-            [validator] = gate._arbiter._validators.values()  # type: ignore[union-attr]
+            [validator] = gate._judgements.arbiter._validators.values()  # type: ignore[union-attr]
             validator._asker._heard = fail  # type: ignore[method-assign]
         answer = client.request("GET", "/me", [("Authorization", f"Bearer {key}")])
         assert answer.status == 503
@@ -285,8 +285,8 @@ def test_objects_about_a_question_do_not_show_it(cage: Cage) -> None:
     keys: Any = None
     with LicenseServer() as server:
         gate = gate_of(server, validation_credentials=SECRET)
-        [validator] = gate._arbiter._validators.values()  # type: ignore[union-attr]
-        cage.hear(gate._arbiter, validator, validator._asker, validator._asker._server)
+        [validator] = gate._judgements.arbiter._validators.values()  # type: ignore[union-attr]
+        cage.hear(gate._judgements.arbiter, validator, validator._asker, validator._asker._server)
         request = validator._asker._dialect.request(question, validator._asker._server)
     assert SECRET in request.headers["authorization"]
     assert KEY.encode() in request.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,16 @@ def server(hands: Hands) -> Iterator[LicenseServer]:
     """Serve a license server that tells time by that clock."""
     with LicenseServer(hands=hands) as server:
         yield server
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread be started any more."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 @pytest.fixture

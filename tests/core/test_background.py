@@ -38,14 +38,6 @@ def _held() -> Iterator[Held]:
     rest()
 
 
-@pytest.fixture(name="no_threads")
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-
-
 def fill(background: Background, held: Held, keys: range) -> list[bool]:
     """Submit held work under each key."""
     return [background.submit(key, lambda key=key: held.work(key)) for key in keys]

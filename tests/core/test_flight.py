@@ -42,14 +42,6 @@ def _work() -> Iterator[Work]:
     rest()
 
 
-@pytest.fixture(name="no_threads")
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-
-
 def test_the_first_thread_performs_it_inline(work: Work) -> None:
     """No second thread is needed under WSGI."""
     work.released.set()

@@ -89,7 +89,7 @@ def test_no_yes_counts_where_nobody_asked(steps: list[Any], place: str | None) -
                 kept.forget(digest(1))
                 given = None
             case ("failure",):
-                kept.keep_failure(digest(1), NoAnswer("connect"))
+                kept.keep_failure(Case(digest(1), None), NoAnswer("connect"))
             case ("pass", seconds):
                 hands.advance(seconds)
             case ("suspend", seconds):
@@ -133,7 +133,7 @@ def test_what_strangers_bring_is_bounded() -> None:
     kept.keep_yes(known, yes(hands))
     for number in range(1, memory.GOOD + 100):
         case = Case(digest(number), "a.example")
-        kept.keep_failure(case.digest, NoAnswer("connect"))
+        kept.keep_failure(Case(case.digest, None), NoAnswer("connect"))
         kept.keep_no(case, LicenseExpired("no"), anywhere=number % 2 == 0)
     assert kept.yes(known, now(hands)) is not None, "no stranger evicts what is good"
     for number in range(1, memory.GOOD + 100):
@@ -217,7 +217,7 @@ def test_what_is_kept_of_a_refusal_holds_on_to_nothing() -> None:
     try:
         raise NoAnswer("connect")
     except NoAnswer as nothing:
-        kept.keep_failure(digest(1), nothing)
+        kept.keep_failure(Case(digest(1), None), nothing)
     no, failure = kept.no(Case(digest(1), "a.example")), kept.failure(digest(1))
     assert no is not None
     assert failure is not None

@@ -43,8 +43,8 @@ def token_of(hands: Hands, **claims: Any) -> str:
 
 def arbiter_of(gate: Gate) -> Arbiter:
     """Return what says when this gate asks."""
-    assert gate._arbiter is not None
-    return gate._arbiter
+    assert gate._judgements.arbiter is not None
+    return gate._judgements.arbiter
 
 
 def validator_of(gate: Gate) -> Validator:

@@ -135,25 +135,15 @@ def arbiter(
     # Kept in this process in any case; a store in memory would know no more.
     shared = not settings.store.startswith("memory:")
     withdrawals = Withdrawals(open_store(settings.store, clock) if shared else None, clock)
+    limits = Limits(settings.outage_limit, settings.grant_max_age)
     validators = {}
     for name, one in asked.items():
         if one.validation_unsigned and not settings.tls_pins:
             logger.warning("validation_unsigned believes whoever TLS lets answer: set tls_pins")
         dialect = dialects.of(one.validation_protocol)
-        own = None
-        if one.answer_keys is not None:
-            own = read_jwks(one.answer_keys, one.algorithms)
-        answer_keys = AnswerKeys(keys[name], own)
-        server = Server(
-            name,
-            str(one.validation_url),
-            one.validation_credentials,
-            one.validation_unsigned,
-            answer_keys,
-        )
         # One for each server: nothing that is sent to one can reach another.
         transport = Transport(tls, keep_alive=KEPT_ALIVE)
-        limits = Limits(settings.outage_limit, settings.grant_max_age)
+        server = _server(name, one, keys[name])
         rulings = Rulings(
             name,
             asks_domain=dialect.asks_domain,
@@ -168,8 +158,6 @@ def arbiter(
             Asker(server, dialect, transport, clock, bus),
             rulings,
             audience=one.audiences[0],
-            asks_domain=dialect.asks_domain,
-            limits=limits,
             clock=clock,
         )
     return Arbiter(
@@ -179,6 +167,17 @@ def arbiter(
         revalidate_every=settings.revalidate_every,
         timeout=settings.online_timeout,
         clock=clock,
+    )
+
+
+def _server(issuer: str, settings: IssuerSettings, issued: KeyStore) -> Server:
+    own = settings.answer_keys
+    return Server(
+        issuer,
+        str(settings.validation_url),
+        settings.validation_credentials,
+        settings.validation_unsigned,
+        AnswerKeys(issued, None if own is None else read_jwks(own, settings.algorithms)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, RLock
 from typing import Protocol
 from weakref import WeakSet
 
@@ -29,12 +29,28 @@ class Locked:
     """Something with a lock, which is free in a child whoever held it at the fork."""
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.lock = self._made()
         tell_of_forks(self)
 
     def after_fork(self) -> None:
         """Leave a parent's lock behind: the thread that would release it is not here."""
-        self.lock = Lock()
+        self.lock = self._made()
+
+    @staticmethod
+    def _made() -> Lock:
+        return Lock()
+
+
+class Reentrant(Locked):
+    """The same for what the end of a flow touches.
+
+    A task of an event loop that was closed under it ends when it is collected as garbage: in
+    whatever thread, and perhaps in the middle of what that does under this very lock.
+    """
+
+    @staticmethod
+    def _made() -> Lock:
+        return RLock()  # type: ignore[return-value]  # what is done with either is the same
 
 
 def _in_child() -> None:

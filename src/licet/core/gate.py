@@ -64,7 +64,7 @@ class Gate:
         self.keys = assembly.key_stores(settings, clock, self.events, transport or Transport(tls))
         self._judge = Judge(settings, clock, self.keys)
         self._judgements = Judgements(settings, clock, self._judge)
-        self._arbiter = self._judgements.arbiter = assembly.arbiter(
+        self._judgements.arbiter = assembly.arbiter(
             settings, clock, self.events, self.keys, self._judge, tls, self._judgements.forget
         )
         #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import Event
@@ -43,6 +44,11 @@ def escape(value: object, limit: int = 64) -> str:
     """Return `value` as printable ASCII on one line, at most `limit` characters of it."""
     text = value if isinstance(value, str) else str(value)
     return text[:limit].encode("unicode_escape").decode("ascii")
+
+
+def host_of(url: str) -> str:
+    """Return the host of an address, fit for a log."""
+    return escape(urlsplit(url).hostname)
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
@@ -27,7 +26,7 @@ from licet.core.documents.schedule import Need, Schedule, Unavailable, Use, UseA
 from licet.core.errors import KeysUnavailable, LicenseInvalid
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
-from licet.core.events.log import escape
+from licet.core.events.log import escape, host_of
 from licet.core.flow import Flow
 from licet.core.keys.jwk import KeySet, Rejected, VerifyKey, read_jwks
 from licet.core.keys.kept import MAX_WITHDRAWN, Kept, SnapshotFile
@@ -265,7 +264,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
     def failed(self, failure: Failed, correlation_id: str | None) -> None:
         """Tell why there was no TLS connection, where that is it."""
         if (tls := failure.tls) is not None and self._source is not None:
-            told = {"host": escape(urlsplit(self._source.url).hostname), **asdict(tls)}
+            told = {"host": host_of(self._source.url), **asdict(tls)}
             self._emit("tls.failure", **told, correlation_id=correlation_id)
 
     def _snapshot(

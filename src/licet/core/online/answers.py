@@ -118,7 +118,7 @@ def refusal(word: str) -> LicenseError:
             return LicenseInvalid("online:unknown")
         case "expired":
             return LicenseExpired("online:expired")
-        case "revoked" | "cancelled" | "suspended":
+        case _ if word in WITHDRAWING:
             return withdrawn(WITHDRAWING[word])
         case "domain_mismatch":
             return ConstraintViolated("online:domain_mismatch", code="license_domain")

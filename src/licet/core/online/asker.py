@@ -8,17 +8,17 @@ is believed that the dialect does not believe.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from random import uniform
 from typing import TypeVar
 
 from licet.core.clock import Clock
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event, correlation_id
-from licet.core.events.log import FailureLog
+from licet.core.events.log import FailureLog, host_of
 from licet.core.flow import Flow
-from licet.core.forks import tell_of_forks
+from licet.core.forks import Reentrant
 from licet.core.latch import Latch, Wait
 from licet.core.online.answers import NoAnswer, check_status, lost, unquoted
 from licet.core.online.breaker import Breaker
@@ -50,7 +50,7 @@ ATTEMPTS, PAUSE = 3, 0.1
 SKEW = 300.0
 
 
-class Asker:
+class Asker(Reentrant):
     """Asks one license server.
 
     Args:
@@ -74,30 +74,28 @@ class Asker:
         bus: EventBus,
         slots: Slots = PROCESS_SLOTS,
     ) -> None:
+        super().__init__()
         self._server, self._dialect = server, dialect
         self._transport, self._clock, self._bus, self._slots = transport, clock, bus, slots
         self._broken = FailureLog(clock, "what came is no answer")
         self.failing: str | None = None
-        self.after_fork()
-        tell_of_forks(self)
+        self._breaker = Breaker()
 
     def after_fork(self) -> None:
         """Begin in this process, where a parent's probe will never report."""
-        # Reentrant: a task of a dead loop is closed when it is collected as garbage, which may
-        # be in the middle of what is done under this lock.
-        self._lock = threading.RLock()
+        super().after_fork()
         self._breaker = Breaker()
 
     @property
     def resting(self) -> bool:
         """Whether nobody is asked at the moment, because nobody answers."""
-        with self._lock:
+        with self.lock:
             now = self._clock.monotonic()
             return self._breaker.open and self._breaker.retry_after(now) > 1.0
 
     def retry_after(self) -> float:
         """Return the seconds, at least one, after which asking again is permitted."""
-        with self._lock:
+        with self.lock:
             return self._breaker.retry_after(self._clock.monotonic())
 
     def ask(
@@ -130,7 +128,7 @@ class Asker:
                 raise NoAnswer("busy", asked=False, correlation_id=self.failing)
             # Not before there is a slot: who waited in line asks by what is known at its end.
             begun = self._clock.monotonic()
-            with self._lock:
+            with self.lock:
                 if not self._breaker.permits(begun):
                     raise NoAnswer("circuit_open", asked=False, correlation_id=self.failing)
                 # The probe is one attempt.
@@ -146,7 +144,7 @@ class Asker:
         try:
             answer = yield from asking
             reported = True
-            with self._lock:
+            with self.lock:
                 self._breaker.succeeded(begun)
                 self.failing = None
             return answer
@@ -158,7 +156,7 @@ class Asker:
             raise
         finally:
             if not reported:
-                with self._lock:
+                with self.lock:
                     self._breaker.abandoned(begun)
 
     def _attempts(
@@ -166,16 +164,18 @@ class Asker:
     ) -> Flow[Answer]:
         # They are wanted in a moment, and come meanwhile.
         self._server.keys.warm()
-        for attempt in range(attempts):
+        pause = PAUSE
+        while True:
+            attempts -= 1
             try:
                 return (yield from self._attempt(presented, domain, deadline))
             except NoAnswer as nothing:
-                pause = uniform(0.5, 1.5) * PAUSE * 2**attempt  # noqa: S311 - nothing to guess
+                drawn = uniform(0.5, 1.5) * pause  # noqa: S311 - nothing to guess
                 left = deadline - self._clock.monotonic()
-                if not nothing.retry or attempt == attempts - 1 or pause + LEAST >= left:
+                if not nothing.retry or not attempts or drawn + LEAST >= left:
                     raise
-            yield Wait(Latch(), pause)
-        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+            yield Wait(Latch(), drawn)
+            pause *= 2
 
     def _attempt(self, presented: Presented, domain: str | None, deadline: float) -> Flow[Answer]:
         left = deadline - self._clock.monotonic()
@@ -249,24 +249,18 @@ class Asker:
     def _failed(self, nothing: NoAnswer, begun: float) -> None:
         """Take note of a question that came to nothing, and tell of it."""
         nothing.correlation_id = self.failing = correlation_id()
-        now = self._clock.monotonic()
-        with self._lock:
+        now, host = self._clock.monotonic(), host_of(self._server.url)
+        with self.lock:
             if nothing.harmless:
                 self._breaker.succeeded(begun)
             else:
                 self._breaker.failed(now, nothing.retry_after, begun)
         if nothing.cause is not None and nothing.cause.tls is not None:
-            tls = nothing.cause.tls
-            self._emit(
-                "tls.failure",
-                host=self._server.host,
-                kind=tls.kind,
-                problem=tls.problem,
-                correlation_id=nothing.correlation_id,
-            )
+            told = {"host": host, **asdict(nothing.cause.tls)}
+            self._emit("tls.failure", **told, correlation_id=nothing.correlation_id)
         self._emit(
             "online.unavailable",
-            host=self._server.host,
+            host=host,
             reason=nothing.reason,
             retry_after=max(self.retry_after(), FAILURE_FOR),
             correlation_id=nothing.correlation_id,

@@ -8,7 +8,6 @@ bounded and apart from what is known to be good.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from math import inf
@@ -19,7 +18,7 @@ from cachetools import TTLCache
 from licet.core.clock import Clock
 from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError
-from licet.core.forks import tell_of_forks
+from licet.core.forks import Reentrant
 from licet.core.grants import Grant
 from licet.core.online.answers import NoAnswer
 
@@ -92,7 +91,7 @@ class _Crowd(NamedTuple):
     admitted: Place
 
 
-class Memory:
+class Memory(Reentrant):
     """The answers of one license server.
 
     Args:
@@ -100,6 +99,7 @@ class Memory:
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._yes: OrderedDict[bytes, OrderedDict[Place, Yes]] = OrderedDict()
         timer = clock.monotonic
         self._no: TTLCache[tuple[bytes, Place], LicenseError] = TTLCache(
@@ -114,28 +114,21 @@ class Memory:
         )
         self._crowded: TTLCache[bytes, _Crowd] = TTLCache(OTHERS, 2 * CROWDED_FOR, timer=timer)
         self._monotonic = timer
-        self.after_fork()
-        tell_of_forks(self)
-
-    def after_fork(self) -> None:
-        """Begin in this process with a lock of its own, and with what its parent knew."""
-        # Reentrant: what is collected as garbage under it may close a flow that ends here too.
-        self._lock = threading.RLock()
 
     def knows(self, digest: bytes) -> bool:
         """Return whether a server has vouched for this credential, anywhere."""
-        with self._lock:
+        with self.lock:
             return digest in self._yes
 
     def license_id(self, digest: bytes) -> str | None:
         """Return the license that a server has named for this credential."""
-        with self._lock:
+        with self.lock:
             kept = self._yes.get(digest)
             return next(iter(kept.values())).grant.license_id if kept else None
 
     def yes(self, case: Case, now: Instant) -> Yes | None:
         """Return the yes that still serves here, at least while nobody answers."""
-        with self._lock:
+        with self.lock:
             kept = self._yes.get(case.digest)
             if kept is None:
                 return None
@@ -152,22 +145,22 @@ class Memory:
 
     def no(self, case: Case) -> LicenseError | None:
         """Return the refusal that was answered a moment ago."""
-        with self._lock:
+        with self.lock:
             return self._no.get((case.digest, ANYWHERE)) or self._no.get((case.digest, case.domain))
 
     def failure(self, digest: bytes) -> NoAnswer | None:
         """Return what became of the latest question, where that was nothing, a moment ago."""
-        with self._lock:
+        with self.lock:
             return self._failures.get(digest)
 
     def failed(self, case: Case) -> bool:
         """Return whether a question came to nothing at this very domain, a moment ago."""
-        with self._lock:
+        with self.lock:
             return case.digest in self._failures and case in self._failed
 
     def keep_yes(self, case: Case, yes: Yes) -> None:
         """Keep a yes."""
-        with self._lock:
+        with self.lock:
             self._no.pop((case.digest, ANYWHERE), None)
             self._no.pop((case.digest, case.domain), None)
             self._failures.pop(case.digest, None)
@@ -186,7 +179,7 @@ class Memory:
 
     def keep_no(self, case: Case, error: LicenseError, *, anywhere: bool) -> None:
         """Keep a refusal for a while, for this domain or for all; what was a yes is none."""
-        with self._lock:
+        with self.lock:
             self._failures.pop(case.digest, None)
             self._settle(case)
             self._no[case.digest, ANYWHERE if anywhere else case.domain] = error.again()
@@ -198,21 +191,15 @@ class Memory:
             others = [one for one in self._refused.get(case.digest, ()) if one != case.domain]
             self._refused[case.digest] = (*others, case.domain)[-DOMAINS:]
 
-    def keep_failure(self, digest: bytes, nothing: NoAnswer, domain: str | None = None) -> None:
-        """Keep that a question came to nothing; until when is written on it.
-
-        Args:
-            digest: of what credential.
-            nothing: why.
-            domain: where it was asked about.
-        """
-        with self._lock:
+    def keep_failure(self, case: Case, nothing: NoAnswer) -> None:
+        """Keep that a question came to nothing; until when is written on it."""
+        with self.lock:
             nothing.until = self._monotonic() + FAILURE_FOR
             # Not the one that is raised, whose trace holds frames with the credential in them.
-            self._failures[digest] = NoAnswer(
+            self._failures[case.digest] = NoAnswer(
                 nothing.reason, until=nothing.until, correlation_id=nothing.correlation_id
             )
-            self._failed[Case(digest, domain)] = None
+            self._failed[case] = None
 
     def crowded(self, case: Case, under_way: Iterable[str | None] = ()) -> tuple[float, bool]:
         """Return the seconds that a domain too many has to wait, and whether that begins now.
@@ -225,7 +212,7 @@ class Memory:
             under_way: the domains that its credential is being asked about.
         """
         digest = case.digest
-        with self._lock:
+        with self.lock:
             domains = {*self._yes.get(digest, ()), *self._refused.get(digest, ()), *under_way}
             if case.domain in domains or ANYWHERE in domains or len(domains) < DOMAINS:
                 return 0.0, False
@@ -253,5 +240,5 @@ class Memory:
 
     def forget(self, digest: bytes) -> None:
         """Forget every yes of a credential."""
-        with self._lock:
+        with self.lock:
             self._yes.pop(digest, None)

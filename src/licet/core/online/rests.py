@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 from cachetools import TTLCache
 
 from licet.core.clock import Clock
-from licet.core.forks import tell_of_forks
+from licet.core.forks import Reentrant
 from licet.core.online.memory import Case
 
 #: Seconds: the least between two questions behind the requests of one credential that is refused,
@@ -17,7 +15,7 @@ AGAIN_AFTER = 60.0
 ASKED = 20_000
 
 
-class Rests:
+class Rests(Reentrant):
     """The credentials that one license server was asked about.
 
     Args:
@@ -25,27 +23,20 @@ class Rests:
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._monotonic = clock.monotonic
         self._until: TTLCache[bytes | Case, float] = TTLCache(
             ASKED, AGAIN_AFTER, timer=clock.monotonic
         )
-        self.after_fork()
-        tell_of_forks(self)
-
-    def after_fork(self) -> None:
-        """Begin in this process with a lock of its own."""
-        # Reentrant: a task of a dead loop is closed when it is collected as garbage, which may
-        # be in the middle of what is done under this lock.
-        self._lock = threading.RLock()
 
     def begin(self, *subjects: bytes | Case) -> None:
         """Leave credentials, by their digests, alone from now on, or at one domain."""
         until = self._monotonic() + AGAIN_AFTER
-        with self._lock:
+        with self.lock:
             for subject in subjects:
                 self._until[subject] = until
 
     def until(self, subject: bytes | Case) -> float | None:
         """Return until when one is left alone, in monotonic seconds; None where it is not."""
-        with self._lock:
+        with self.lock:
             return self._until.get(subject)

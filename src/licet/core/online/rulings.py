@@ -45,6 +45,8 @@ class Rulings:
         bus: hears of withdrawals, and of domains that do not belong to their license.
 
     Attributes:
+        asks_domain: as it was given.
+        limits: as they were given.
         memory: what was answered.
         withdrawals: what was withdrawn.
     """
@@ -61,7 +63,7 @@ class Rulings:
         clock: Clock,
         bus: EventBus,
     ) -> None:
-        self._issuer, self._asks_domain, self._limits = issuer, asks_domain, limits
+        self._issuer, self.asks_domain, self.limits = issuer, asks_domain, limits
         self._vouched, self._forget = vouched, forget
         self._clock, self._bus = clock, bus
         self.withdrawals = withdrawals
@@ -132,14 +134,14 @@ class Rulings:
         if standing is not None:
             raise withdrawn(standing.word)
         cache_for = CACHE_FOR if answer.cache_for is None else answer.cache_for
-        fresh_for = max(AT_LEAST, min(cache_for, self._limits.outage))
+        fresh_for = max(AT_LEAST, min(cache_for, self.limits.outage))
         yes = Yes(
             grant,
             Instant(self._clock.monotonic(), self._clock.wall()),
             fresh_for=fresh_for,
             # Without a signature it is nothing to fall back on.
-            serves_for=max(fresh_for, self._limits.outage) if answer.signed else fresh_for,
-            anywhere=not self._asks_domain or not _DOMAINS.isdisjoint(answer.license),
+            serves_for=max(fresh_for, self.limits.outage) if answer.signed else fresh_for,
+            anywhere=not self.asks_domain or not _DOMAINS.isdisjoint(answer.license),
         )
         self.memory.keep_yes(case, yes)
         return grant
@@ -166,7 +168,7 @@ class Rulings:
         error = refusal(answer.error)
         if answer.error == "domain_mismatch":
             self.suspect(presented)
-            self._refuse(case, error, anywhere=not self._asks_domain)
+            self._refuse(case, error, anywhere=not self.asks_domain)
         self._refuse(case, error, anywhere=True)
 
     def _refuse(self, case: Case, error: LicenseError, *, anywhere: bool) -> NoReturn:

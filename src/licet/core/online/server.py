@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from licet.core.events.log import escape
 from licet.core.keys.jwk import VerifyKey
 from licet.core.online.keys import AnswerKeys
 
@@ -27,11 +25,6 @@ class Server:
     credentials: str | None = field(repr=False)
     unsigned: bool
     keys: AnswerKeys = field(repr=False)
-
-    @property
-    def host(self) -> str:
-        """Its host, fit for a log."""
-        return escape(urlsplit(self.url).hostname)
 
     def key(self, kid: str, alg: str) -> VerifyKey:
         """Return the key that may have signed an answer, as `LicenseServer` says."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import NamedTuple
 
 from licet.core.clock import Clock
-from licet.core.forks import tell_of_forks
+from licet.core.forks import Reentrant
 from licet.core.latch import Latch
 from licet.core.online.memory import Case, Memory
 
@@ -41,7 +40,7 @@ class Crowded(Exception):
         self.begins = begins
 
 
-class Turns:
+class Turns(Reentrant):
     """The questions under way to one license server.
 
     Args:
@@ -50,22 +49,23 @@ class Turns:
     """
 
     def __init__(self, memory: Memory, clock: Clock) -> None:
+        super().__init__()
         self._memory, self._monotonic = memory, clock.monotonic
-        self.after_fork()
-        tell_of_forks(self)
+        self._begin()
 
     def after_fork(self) -> None:
         """Begin in this process without a parent's questions."""
-        # Reentrant: a task of a dead loop is closed when it is collected as garbage, which may
-        # be in the middle of what is done under this lock.
-        self._lock = threading.RLock()
+        super().after_fork()
+        self._begin()
+
+    def _begin(self) -> None:
         #: By credential and domain.
         self._under_way: dict[bytes, dict[str | None, Turn]] = {}
 
     @property
     def under_way(self) -> list[Turn]:
         """The questions under way."""
-        with self._lock:
+        with self.lock:
             return [turn for turns in self._under_way.values() for turn in turns.values()]
 
     def take(self, case: Case, deadline: float) -> tuple[Turn, bool]:
@@ -80,7 +80,7 @@ class Turns:
         Raises:
             Crowded: the credential is presented at too many domains.
         """
-        with self._lock:
+        with self.lock:
             under_way = self._under_way.get(case.digest, {})
             turn = under_way.get(case.domain)
             if turn is not None and self._monotonic() < turn.until:
@@ -94,7 +94,7 @@ class Turns:
 
     def end(self, case: Case, turn: Turn) -> None:
         """Let whoever waits for it look again."""
-        with self._lock:
+        with self.lock:
             under_way = self._under_way.get(case.digest, {})
             # It may be somebody else's by now: in a child of a fork, or where it was given up.
             if under_way.get(case.domain) is turn:

@@ -23,7 +23,7 @@ from licet.core.online.answers import NoAnswer, withdrawn
 from licet.core.online.asker import Asker
 from licet.core.online.background import Background
 from licet.core.online.memory import DUE, Case
-from licet.core.online.presented import Limits, Presented
+from licet.core.online.presented import Presented
 from licet.core.online.rests import Rests
 from licet.core.online.rulings import Rulings
 from licet.core.online.turns import Crowded, Turn, Turns
@@ -43,25 +43,14 @@ class Validator:
         asker: asks it.
         rulings: puts its answers into force.
         audience: what the license behind an opaque key must be for.
-        asks_domain: whether its answers are about one domain.
-        limits: how long what may last.
         clock: both clocks.
     """
 
-    def __init__(
-        self,
-        asker: Asker,
-        rulings: Rulings,
-        *,
-        audience: str,
-        asks_domain: bool,
-        limits: Limits,
-        clock: Clock,
-    ) -> None:
-        self.audience, self.asks_domain = audience, asks_domain
+    def __init__(self, asker: Asker, rulings: Rulings, *, audience: str, clock: Clock) -> None:
+        self.audience, self.asks_domain = audience, rulings.asks_domain
         self._asker, self._rulings = asker, rulings
         self._memory, self._withdrawals = rulings.memory, rulings.withdrawals
-        self._limits, self._clock = limits, clock
+        self._limits, self._clock = rulings.limits, clock
         self._turns = Turns(self._memory, clock)
         self._background = Background()
         self._rests = Rests(clock)
@@ -249,7 +238,7 @@ class Validator:
             if nothing.asked:
                 self._rests.begin(case.digest, case)
                 if not nothing.hasty:
-                    self._memory.keep_failure(case.digest, nothing, case.domain)
+                    self._memory.keep_failure(case, nothing)
             raise
         self._rests.begin(case.digest, case)
         grant = yield from self._rulings.put_into_force(answer, presented, case, asked_at)

@@ -119,18 +119,18 @@ def read(payload: Mapping[str, Any], profile: Profile) -> Claims:
     Raises:
         LicenseInvalid: another audience, or a claim that is missing or not as the profile says.
     """
-    _check_audience(payload.get("aud"), profile.audiences)
-    expires_at = _date(payload, "exp")
-    not_before = _date(payload, "nbf") if "nbf" in payload else 0.0
+    check_audience(payload.get("aud"), profile.audiences)
+    expires_at = numeric_date(payload, "exp")
+    not_before = numeric_date(payload, "nbf") if "nbf" in payload else 0.0
     if not_before > expires_at:
         raise LicenseInvalid("bad_claim:nbf")
     if "jti" in payload:
-        _identifier(payload, "jti")
+        identifier(payload, "jti")
     return Claims(
         issuer=profile.issuer,
-        license_id=_identifier(payload, "sub"),
+        license_id=identifier(payload, "sub"),
         customer=optional_text(payload, "customer"),
-        issued_at=_date(payload, "iat"),
+        issued_at=numeric_date(payload, "iat"),
         expires_at=expires_at,
         not_before=not_before,
         payload=payload,
@@ -152,15 +152,19 @@ def optional_text(payload: Mapping[str, Any], name: str) -> str | None:
 
 
 def _check_lifetime(payload: Mapping[str, Any], longest: float) -> None:
-    issued_at, expires_at = _date(payload, "iat"), _date(payload, "exp")
+    issued_at, expires_at = numeric_date(payload, "iat"), numeric_date(payload, "exp")
     if expires_at < issued_at:
         raise LicenseInvalid("bad_claim:exp")
     if expires_at - issued_at > longest:
         raise LicenseInvalid("lifetime_too_long")
 
 
-def _date(payload: Mapping[str, Any], name: str) -> float:
-    """Return a NumericDate (RFC 7519, section 2): a JSON number and nothing that looks like one."""
+def numeric_date(payload: Mapping[str, Any], name: str) -> float:
+    """Return a NumericDate (RFC 7519, section 2): a JSON number and nothing that looks like one.
+
+    Raises:
+        LicenseInvalid: it is none, or lies outside the years 1970 to 9999.
+    """
     value = payload.get(name)
     if type(value) is not int and type(value) is not float:
         raise LicenseInvalid(f"{'bad' if name in payload else 'missing'}_claim:{name}")
@@ -169,14 +173,24 @@ def _date(payload: Mapping[str, Any], name: str) -> float:
     return value
 
 
-def _identifier(payload: Mapping[str, Any], name: str) -> str:
+def identifier(payload: Mapping[str, Any], name: str) -> str:
+    """Return a claim that names something: 1 to 256 printable characters.
+
+    Raises:
+        LicenseInvalid: it is none.
+    """
     value = payload.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isprintable():
         raise LicenseInvalid(f"bad_claim:{name}")
     return value
 
 
-def _check_audience(value: object, audiences: Collection[str]) -> None:
+def check_audience(value: object, audiences: Collection[str]) -> None:
+    """See to it that an `aud` (RFC 7519, section 4.1.3) names one of `audiences`.
+
+    Raises:
+        LicenseInvalid: it names none of them, or is none.
+    """
     if isinstance(value, str) and value in audiences:
         return
     values = [value] if isinstance(value, str) else value

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from licet.core.documents.exchange import media_type
 from licet.core.online.dialects import signed, unsigned
+from licet.core.online.dialects.posted import post
 from licet.core.online.question import (
     Answer,
     Denied,
@@ -35,11 +37,9 @@ class Introspection:
     def request(self, question: Question, server: LicenseServer) -> Request:
         """Return what to send: the credential and the nonce stand in the body alone."""
         accepted = f"application/{TYPE}" + (", application/json" if server.unsigned else "")
-        headers = {"content-type": "application/x-www-form-urlencoded", "accept": accepted}
-        if server.credentials is not None:
-            headers["authorization"] = f"Bearer {server.credentials}"
-        asked = {"token": question.credential, "nonce": question.nonce}
-        return Request("POST", server.url, headers, urlencode(asked).encode("ascii"))
+        asked = urlencode({"token": question.credential, "nonce": question.nonce})
+        form = "application/x-www-form-urlencoded"
+        return post(server, asked, content_type=form, accept=accepted)
 
     def read(self, question: Question, response: Response, server: LicenseServer) -> Answer:
         """Return what the response says about this very question.
@@ -48,7 +48,7 @@ class Introspection:
             Undecided: it is no answer to it, or none that may be believed.
             KeyMissing: from `server.key`.
         """
-        match signed.content_type(response):
+        match media_type(response.headers):
             case "application/token-introspection+jwt":
                 # RFC 9701 gives the answer no `exp` of its own, lest it pass for an access token.
                 said = signed.read(response.body, TYPE, question, server, expires=False)

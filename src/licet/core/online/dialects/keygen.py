@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from licet.core.documents.exchange import media_type
 from licet.core.errors import ConfigError
 from licet.core.keys.jwk import VerifyKey, read_jwks
 from licet.core.online.dialects import signed, unsigned
 from licet.core.online.dialects.http_signature import verified
+from licet.core.online.dialects.posted import post
 from licet.core.online.question import (
     Answer,
     Denied,
@@ -94,14 +96,10 @@ class Keygen:
         if self.fingerprint is not None:
             scope["fingerprint"] = self.fingerprint
         meta = {"key": question.credential, "nonce": number(question.nonce), "scope": scope}
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "accept": MEDIA_TYPE,
-            "keygen-accept-signature": 'algorithm="ed25519"',
-        }
-        if server.credentials is not None:
-            headers["authorization"] = f"Bearer {server.credentials}"
-        return Request("POST", server.url, headers, json.dumps({"meta": meta}).encode())
+        body = json.dumps({"meta": meta})
+        plain = post(server, body, content_type=MEDIA_TYPE, accept=MEDIA_TYPE)
+        signed_by = {"keygen-accept-signature": 'algorithm="ed25519"'}
+        return replace(plain, headers={**plain.headers, **signed_by})
 
     def read(self, question: Question, response: Response, server: LicenseServer) -> Answer:
         """Return what the response says about this very question.
@@ -109,7 +107,7 @@ class Keygen:
         Raises:
             Undecided: it is no answer to it, or none that may be believed.
         """
-        if signed.content_type(response) != MEDIA_TYPE:
+        if media_type(response.headers) != MEDIA_TYPE:
             raise Undecided("content_type")
         if len(response.body) > signed.MAX_ANSWER:
             raise Undecided("malformed")

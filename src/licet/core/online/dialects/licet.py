@@ -10,7 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from licet.core.documents.exchange import media_type
 from licet.core.online.dialects import signed, unsigned
+from licet.core.online.dialects.posted import post
 from licet.core.online.question import (
     Answer,
     Denied,
@@ -43,10 +45,8 @@ class Licet:
         if question.domain is None:
             del asked["domain"]
         accepted = "application/jwt, application/json" if server.unsigned else "application/jwt"
-        headers = {"content-type": "application/json", "accept": accepted}
-        if server.credentials is not None:
-            headers["authorization"] = f"Bearer {server.credentials}"
-        return Request("POST", server.url, headers, json.dumps(asked).encode())
+        body = json.dumps(asked)
+        return post(server, body, content_type="application/json", accept=accepted)
 
     def read(self, question: Question, response: Response, server: LicenseServer) -> Answer:
         """Return what the response says about this very question.
@@ -55,7 +55,7 @@ class Licet:
             Undecided: it is no answer to it, or none that may be believed.
             KeyMissing: from `server.key`.
         """
-        match signed.content_type(response):
+        match media_type(response.headers):
             case "application/jwt":
                 return _signed(question, signed.read(response.body, TYPE, question, server))
             case "application/json":

@@ -12,21 +12,15 @@ from typing import Any
 
 from licet.core.errors import LicenseInvalid
 from licet.core.online.question import LicenseServer, Question, Undecided
-from licet.core.token.claims import LATEST
+from licet.core.token.claims import check_audience, identifier, numeric_date
 from licet.core.token.compact import CompactToken, HeaderCache, media_type, parse
 from licet.core.token.signature import ALGORITHMS
-from licet.core.transport import Response
 
 MAX_ANSWER = 65_536
 #: Seconds by which an answer may have expired, as clocks differ.
 LEEWAY = 30
 #: Seconds that the server's clock may be off; what makes an answer fresh is its nonce.
 MAX_DRIFT = 86_400
-
-
-def content_type(response: Response) -> str:
-    """Return the media type of an answer in lower case, without its parameters."""
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def read(
@@ -77,9 +71,10 @@ def license_id(members: dict[str, Any], question: Question) -> str | None:
     """
     if "sub" not in members:
         return None
-    told = members["sub"]
-    if not isinstance(told, str) or not 1 <= len(told) <= 256 or not told.isprintable():
-        raise Undecided("license")
+    try:
+        told = identifier(members, "sub")
+    except LicenseInvalid:
+        raise Undecided("license") from None
     if question.license_id is not None and told != question.license_id:
         raise Undecided("license", "replay")
     return told
@@ -97,13 +92,14 @@ def _check_signature(answer: CompactToken, typ: str, server: LicenseServer) -> N
 
 
 def _check_audience(told: object, asked: str) -> None:
-    audiences = told if isinstance(told, list) else [told]
-    if not all(isinstance(each, str) for each in audiences) or asked not in audiences:
-        raise Undecided("audience", "replay")
+    try:
+        check_audience(told, (asked,))
+    except LicenseInvalid:
+        raise Undecided("audience", "replay") from None
 
 
 def _date(claims: dict[str, Any], name: str) -> float:
-    value = claims.get(name)
-    if (type(value) is not int and type(value) is not float) or not 0 <= value <= LATEST:
-        raise Undecided(name)
-    return value
+    try:
+        return numeric_date(claims, name)
+    except LicenseInvalid:
+        raise Undecided(name) from None
