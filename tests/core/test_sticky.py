@@ -19,7 +19,7 @@ from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
 from licet.core.stores import Key, Store, StoreUnavailable, key, open_store
 from tests.core.hands import Hands
 from tests.core.license_server import GONE, LicenseServer, says
-from tests.core.loopback import reply
+from tests.core.loopback import Request, reply
 from tests.core.worlds import (
     WORLDS,
     ask,
@@ -260,7 +260,11 @@ def troubled(hands: Hands) -> Any:
 @pytest.mark.row("I06")
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_store_that_is_away_fails_closed(
-    server: LicenseServer, hands: Hands, troubled: Any, world: str
+    server: LicenseServer,
+    hands: Hands,
+    troubled: Any,
+    world: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whether a license was withdrawn cannot be told: 503; what was is refused in this process."""
     gate = gate_of(server, hands)
@@ -277,7 +281,32 @@ def test_a_store_that_is_away_fails_closed(
     troubled.out = True
     assert verdict(gate, fresh) == "online:revoked"
     hands.advance(301)
+    caplog.clear()
     assert verdict(gate, known) == "yes", "what is fresh needs no store"
+    assert "of withdrawals each worker knows its own alone" in caplog.text
+
+
+def test_a_store_that_is_not_told_is_told_of(
+    server: LicenseServer, hands: Hands, troubled: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A withdrawal, or its end, that reaches this process alone is in the log."""
+    gate = gate_of(server, hands)
+    validator_of(gate)._withdrawals._store = troubled
+    license_key = server.add()
+
+    def away(request: Request) -> bytes:
+        troubled.out = True
+        return says(server.answer_for(request.body))
+
+    server.trouble = away
+    for word, becomes in ((None, "yes"), ("revoked", "online:revoked")):
+        caplog.clear()
+        troubled.out = False
+        server.error(license_key, word)
+        hands.advance(3600)
+        assert verdict(gate, license_key) == becomes
+        assert "of withdrawals each worker knows its own alone" in caplog.text
+    assert verdict(gate, license_key) == "online:revoked"
 
 
 # -- the withdrawals themselves --------------------------------------------------------------------

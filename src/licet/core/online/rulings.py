@@ -7,7 +7,6 @@ later signed yes, and what the gate remembers of the license goes at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from licet.core.clock import Clock
@@ -15,6 +14,7 @@ from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
+from licet.core.events.log import FailureLog
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.online.answers import WITHDRAWING, refusal, withdrawn
@@ -68,6 +68,8 @@ class Rulings:
         self._clock, self._bus = clock, bus
         self.withdrawals = withdrawals
         self.memory = Memory(clock)
+        #: Told where the store that workers share cannot be asked, or told, about a withdrawal.
+        self.unheard = FailureLog(clock, "of withdrawals each worker knows its own alone")
 
     def subjects(self, presented: Presented) -> list[Subject]:
         """Return by what names `presented` may have been withdrawn."""
@@ -127,9 +129,11 @@ class Rulings:
             Subject("license", self._issuer, grant.license_id),
         ]
         if answer.signed:
-            # Fresher than whatever a store could tell, if it did.
-            with suppress(StoreUnavailable):
+            try:
                 yield from self.withdrawals.lift(said_at, *subjects)
+            except StoreUnavailable as lost:
+                # This is fresher than whatever it could tell.
+                self.unheard(lost)
         standing = self.withdrawals.known(*subjects)
         if standing is not None:
             raise withdrawn(standing.word)
@@ -162,8 +166,10 @@ class Rulings:
             for license_id in ids or (None,):
                 self._forget(case.digest, self._issuer, license_id)
                 self._emit("license.revoked", word=word, license_id=license_id)
-            with suppress(StoreUnavailable):
+            try:
                 yield from self.withdrawals.record(withdrawal, *subjects)
+            except StoreUnavailable as lost:
+                self.unheard(lost)
             raise withdrawn(word)
         error = refusal(answer.error)
         if answer.error == "domain_mismatch":

@@ -9,7 +9,6 @@ waits for its own time only, and who goes away hands over to whoever still waits
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from licet.core import flow
@@ -70,10 +69,12 @@ class Validator:
         subjects = self._rulings.subjects(presented)
         grant = self._fresh(presented, case)
         if grant is not None and self._withdrawals.due(*subjects):
-            # Another worker may have heard of its end. A store that does not tell changes nothing
-            # of what was answered.
-            with suppress(StoreUnavailable):
+            # Another worker may have heard of its end.
+            try:
                 yield from self._withdrawals.look(*subjects)
+            except StoreUnavailable as error:
+                # That changes nothing of what was answered.
+                self._rulings.unheard(error)
         if grant is not None and self._withdrawals.known(*subjects) is None:
             return grant
         patience = FAIR * (deadline - self._clock.monotonic())
