@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licet.core.flow import Effect
-from licet.core.stores import MAX_COUNT, Store, StoreUnavailable, key
+from licet.core.stores import MAX_COUNT, PAGE, News, Store, StoreUnavailable, key, sqlite
 from licet.core.stores.memory import MemoryStore
 from tests.core.backends import BACKENDS, WORLDS, Ask, Backend, opened, world
 from tests.core.hands import Hands
@@ -207,15 +209,149 @@ def test_what_is_put_lives_as_long_as_it_was_last_put_for(
     assert ask(store.get(CALLS)) is None
 
 
-def test_the_generation_changes_when_told(store: Store, ask: Ask) -> None:
-    """It is 0 at first, stays while nobody advances it, and is never the same twice."""
+def test_the_generation_is_that_of_the_latest_announcement(store: Store, ask: Ask) -> None:
+    """It is 0 at first, stays while nobody announces anything, and grows with whoever does."""
     seen = [ask(store.generation())]
-    for _ in range(3):
-        advanced = ask(store.advance())
-        assert ask(store.generation()) == ask(store.generation()) == advanced
-        seen.append(advanced)
+    for name in (ALICE, BOB, ALICE):
+        generation = ask(store.announce(name, b"", 60))
+        assert ask(store.generation()) == ask(store.generation()) == generation
+        seen.append(generation)
+    ask(store.put(CAROL, b"", 60))
+    assert ask(store.generation()) == seen[-1]
     assert seen[0] == 0
     assert seen == sorted(set(seen))
+
+
+def test_what_is_announced_is_heard_of_in_its_order(store: Store, ask: Ask) -> None:
+    """Whoever asks on from the last answer hears of each once; whoever begins at 0 of all."""
+    assert ask(store.announced(0)) == News(0, ())
+    first = ask(store.announce(BOB, b"one", 60))
+    second = ask(store.announce(ALICE, b"\0two\xff", 60))
+    assert ask(store.announced(0)) == News(second, (b"one", b"\0two\xff"))
+    assert ask(store.announced(first)) == News(second, (b"\0two\xff",))
+    assert ask(store.announced(second)) == News(second, ())
+    third = ask(store.announce(CAROL, b"", 60))
+    assert ask(store.announced(second)) == News(third, (b"",))
+    assert [ask(store.get(each)) for each in (BOB, ALICE, CAROL)] == [b"one", b"\0two\xff", b""]
+
+
+def test_what_is_announced_again_is_heard_of_once(store: Store, ask: Ask) -> None:
+    """The latest value of a key takes the place of the earlier, and is the newest of all."""
+    first = ask(store.announce(ALICE, b"revoked", 60))
+    ask(store.announce(BOB, b"suspended", 60))
+    latest = ask(store.announce(ALICE, b"valid", 60))
+    assert ask(store.announced(0)) == News(latest, (b"suspended", b"valid"))
+    assert ask(store.announced(first)) == News(latest, (b"suspended", b"valid"))
+    assert ask(store.get(ALICE)) == b"valid"
+
+
+def test_an_announcement_that_has_ended_is_not_heard_of(
+    store: Store, ask: Ask, backend: Backend
+) -> None:
+    """It is as if it had not been, but that its generation stays; its key can be used again."""
+    ask(store.announce(BOB, b"long", 60))
+    ask(store.announce(ALICE, b"short", 60))
+    ended = ask(store.announce(ALICE, b"short", 2 * backend.unit))
+    backend.wait(2.1)
+    assert ask(store.get(ALICE)) is None
+    assert ask(store.announced(0)).values == (b"long",)
+    assert ask(store.announced(ask(store.announced(0)).generation)) == News(ended, ())
+    assert ask(store.generation()) == ended
+    again = ask(store.announce(ALICE, b"again", 60))
+    assert ask(store.announced(0)) == News(again, (b"long", b"again"))
+    assert ask(store.announced(ended)) == News(again, (b"again",))
+
+
+def followed(store: Store, after: int = 0) -> tuple[int, list[tuple[bytes, ...]]]:
+    """Return where a reader arrives that begins at `after`, and the pages it is given."""
+    pages = []
+    while (news := store.announced(after).run()).values:
+        pages.append(news.values)
+        after = news.generation
+    return news.generation, pages
+
+
+@pytest.fixture(name="_hasty")
+def _hasty_fixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where much is announced, nobody waits for a disk."""
+    monkeypatch.setattr(sqlite, "power_proof", nullcontext)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_much_is_heard_of_by_the_page(store: Store, backend: Backend) -> None:
+    """At most a thousand at once, and all of them in order, however much has ended between."""
+    assert PAGE == 1_000
+    many = range(2 * PAGE + 100)
+    for n in many:
+        store.announce(key(str(n)), str(n).encode(), 600).run()
+    _, pages = followed(store)
+    assert [len(page) for page in pages] == [PAGE, PAGE, 100]
+    assert [int(value) for page in pages for value in page] == list(many)
+    lasting = [*many[:50], *many[-50:]]
+    for n in many:
+        span = 600 if n in lasting else backend.unit
+        store.announce(key(str(n)), str(n).encode(), span).run()
+    backend.wait(1.1)
+    generation, pages = followed(store)
+    assert generation == store.generation().run()
+    assert [int(value) for page in pages for value in page] == lasting
+    assert all(len(page) <= PAGE for page in pages)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_who_follows_misses_nothing(store: Store) -> None:
+    """While eight threads announce, a reader hears of each announcement once, in its order."""
+    barrier, heard, after = threading.Barrier(9), [], 0
+
+    def announce(thread: int) -> list[tuple[int, bytes]]:
+        barrier.wait(20)
+        values = [f"{thread} {n}".encode() for n in range(60)]
+        return [(store.announce(key(str(value)), value, 600).run(), value) for value in values]
+
+    with ThreadPoolExecutor(8) as pool:
+        announcers = [pool.submit(announce, thread) for thread in range(8)]
+        barrier.wait(20)
+        done = False
+        while not done:
+            done = all(announcer.done() for announcer in announcers)
+            after, pages = followed(store, after)
+            heard += [value for page in pages for value in page]
+    told = sorted(one for announcer in announcers for one in announcer.result())
+    assert heard == [value for _, value in told]
+    assert len({generation for generation, _ in told}) == len(told) == 480
+
+
+def test_a_store_that_has_forgotten_tells_everything_anew(store: Store, ask: Ask) -> None:
+    """Who comes with a generation that the store does not know yet begins at the beginning."""
+    assert ask(store.announced(5)) == News(0, ())
+    ask(store.announce(ALICE, b"one", 60))
+    latest = ask(store.announce(BOB, b"two", 60))
+    for after in (latest + 1, 2**60, 2**70):
+        assert ask(store.announced(after)) == News(latest, (b"one", b"two"))
+    assert ask(store.announced(-1)) == News(latest, (b"one", b"two"))
+
+
+def test_a_store_made_anew_repeats_no_generation(backend: Backend) -> None:
+    """Generations are microseconds since the epoch, or one more than the one before."""
+    now = (backend.hands.wall if backend.hands else time.time()) * 1e6
+    store = backend.open()
+    first = store.announce(ALICE, b"", 60).run()
+    assert first == pytest.approx(now, abs=20e6)
+    if backend.hands:
+        backend.hands.wall -= 3600
+        assert store.announce(ALICE, b"", 7200).run() == first + 1
+        assert store.announced(first).run() == News(first + 1, (b"",))
+
+
+def test_an_announcement_is_not_taken_back(store: Store, ask: Ask) -> None:
+    """Neither deleting its key nor setting or putting something there changes it."""
+    generation = ask(store.announce(CALLS, b"revoked", 60))
+    assert ask(store.set_if_absent(CALLS, 60)) is True
+    ask(store.put(CALLS, b"valid", 60))
+    assert ask(store.get(CALLS)) == b"revoked"
+    ask(store.delete(CALLS))
+    assert ask(store.get(CALLS)) == b"revoked"
+    assert ask(store.announced(0)) == News(generation, (b"revoked",))
 
 
 def test_uses_of_one_key_do_not_meet(store: Store, ask: Ask) -> None:
@@ -241,6 +377,7 @@ def test_nothing_is_kept_for_no_time_or_for_ever(store: Store, span: float) -> N
         lambda: store.admit(CALLS, ALICE, 1, span),
         lambda: store.set_if_absent(CALLS, span),
         lambda: store.put(CALLS, b"", span),
+        lambda: store.announce(CALLS, b"", span),
     ):
         with pytest.raises(ValueError, match="more than 0 seconds"):
             operation()
@@ -253,6 +390,7 @@ def test_any_other_span_will_do(store: Store, ask: Ask, span: float) -> None:
     assert ask(store.admit(CALLS, ALICE, 1, span)).allowed
     assert ask(store.set_if_absent(CALLS, span))
     ask(store.put(CALLS, b"", span))
+    ask(store.announce(CALLS, b"", span))
 
 
 def test_a_closed_store_opens_again(store: Store, ask: Ask, backend: Backend) -> None:
@@ -384,10 +522,11 @@ class TestMemoryIsBounded:
             lambda store, n: store.increment(key(str(n)), 1, None, 60),
             lambda store, n: store.set_if_absent(key(str(n)), 60),
             lambda store, n: store.put(key(str(n)), b"", 60),
+            lambda store, n: store.announce(key(str(n)), b"", 60),
             lambda store, n: store.admit(key(str(n)), ALICE, None, 60),
             lambda store, n: store.admit(CALLS, key(str(n)), None, 60),
         ],
-        ids=["counts", "proofs", "values", "licenses", "seats"],
+        ids=["counts", "proofs", "values", "announcements", "licenses", "seats"],
     )
     @pytest.mark.row("P06")
     def test_refuses_rather_than_forgets(
@@ -424,10 +563,27 @@ class TestMemoryIsBounded:
             store.increment(key(str(n)), 1, 1, 10).run()
             store.admit(key(str(n)), ALICE, 1, 10).run()
             store.put(CALLS, b"", 1000).run()
+            store.announce(key(str(n)), b"", 10).run()
+            store.announce(CALLS, b"", 1000).run()
             hands.advance(0.2)
-        for shelf in (store._counts, store._values, store._seats):
+        announcements = store._announcements
+        for shelf in (store._counts, store._values, store._seats, announcements._shelf):
             assert len(shelf._entries) == len(shelf._order) <= 60
+        assert len(announcements._order) == len(announcements._shelf._entries)
         assert store._seated <= 60
+
+    @pytest.mark.row("P06")
+    def test_a_refused_announcement_leaves_the_others_as_they_were(
+        self, small: MemoryStore
+    ) -> None:
+        """Full, it announces nothing new, and goes on replacing what it holds."""
+        for n in range(3):
+            latest = small.announce(key(str(n)), str(n).encode(), 60).run()
+        with pytest.raises(StoreUnavailable, match="full"):
+            small.announce(CALLS, b"x", 60).run()
+        assert small.announced(0).run() == News(latest, (b"0", b"1", b"2"))
+        small.announce(key("1"), b"new", 60).run()
+        assert small.announced(0).run().values == (b"0", b"2", b"new")
 
     def test_a_wall_clock_that_is_set_changes_nothing(
         self, small: MemoryStore, hands: Hands

@@ -16,7 +16,8 @@ import pytest
 
 from licet.core.clock import Clock
 from licet.core.errors import ConfigError
-from licet.core.stores import key, open_store
+from licet.core.stores import key, open_store, statements
+from licet.core.stores.database import VERSION
 from licet.core.stores.memory import MemoryStore
 from licet.core.stores.sqlite import SQLiteStore
 from tests.core.hands import Hands
@@ -212,7 +213,7 @@ class TestFile:
         if kind != "text":
             with closing(sqlite3.connect(file)) as database:
                 database.execute("CREATE TABLE theirs (x)")
-                database.execute("PRAGMA user_version = 2")
+                database.execute(f"PRAGMA user_version = {VERSION + 1}")
         file.chmod(0o600)
         content = file.read_bytes()
         with pytest.raises(ConfigError):
@@ -227,8 +228,9 @@ class TestFile:
             store.set_if_absent(key(str(n)), 10).run()
             store.increment(key(str(n)), 1, 1, 10).run()
             store.admit(key(str(n)), CALLS, 1, 10).run()
+            store._write(partial(statements.announce, key=key(str(n)), value=b"", ttl=10)).run()
             hands.advance(0.5)
-        for table in ("counts", "seats", "kept"):
+        for table in ("counts", "seats", "kept", "announcements"):
             (rows,) = store._read(partial(number_of_rows, table=table)).run()
             assert rows <= 22
         store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from licet.core.stores import MAX_COUNT, Key, key
+from licet.core.stores import MAX_COUNT, Key, key, sqlite
 from tests.core.backends import Backend, opened
 
 KEYS = st.sampled_from([key("one"), key("two")])
@@ -37,7 +37,9 @@ class Model(RuleBasedStateMachine):
         self.counts: dict[Key, tuple[int, float]] = {}
         self.seats: dict[Key, dict[Key, float]] = {}
         self.kept: dict[Key, tuple[bytes, float]] = {}
-        self.generation = self.store.generation().run()
+        #: In the order of their generations: what was announced, until when, and its generation.
+        self.announced: dict[Key, tuple[bytes, float, int]] = {}
+        self.generation = self.after = self.store.generation().run()
 
     def found(self, directory: Path) -> Backend:
         """Return the backend of one run."""
@@ -94,23 +96,42 @@ class Model(RuleBasedStateMachine):
 
     @rule(name=KEYS)
     def get(self, name: Key) -> None:
-        assert self.store.get(name).run() == self.value(name)
+        announced = {each: value for each, value, _ in self.news(0)}
+        assert self.store.get(name).run() == announced.get(name, self.value(name))
 
     @rule(name=KEYS)
     def delete(self, name: Key) -> None:
         self.kept.pop(name, None)
         self.store.delete(name).run()
 
-    @rule()
-    def advance(self) -> None:
+    @rule(name=KEYS, value=st.binary(max_size=40), ttl=SPANS)
+    def announce(self, name: Key, value: bytes, ttl: float) -> None:
         assert self.store.generation().run() == self.generation
-        advanced = self.store.advance().run()
-        assert advanced > self.generation
-        self.generation = advanced
+        generation = self.store.announce(name, value, ttl).run()
+        assert generation > self.generation
+        self.generation = generation
+        self.announced.pop(name, None)
+        self.announced[name] = value, self.now + ttl, generation
+
+    @rule(anew=st.booleans())
+    def follow(self, anew: bool) -> None:
+        after = 0 if anew else self.after
+        expected = self.news(after)
+        news = self.store.announced(after).run()
+        assert news.values == tuple(value for _, value, _ in expected)
+        assert news.generation == (expected[-1][2] if expected else self.generation)
+        self.after = news.generation
 
     @rule()
     def reopen(self) -> None:
         self.store.close()
+
+    def news(self, after: int) -> list[tuple[Key, bytes, int]]:
+        return [
+            (name, value, generation)
+            for name, (value, ends, generation) in self.announced.items()
+            if ends > self.now and generation > after
+        ]
 
     def value(self, name: Key) -> bytes | None:
         value, ends = self.kept.get(name, (None, 0.0))
@@ -130,6 +151,9 @@ class SQLiteModel(TravellingModel):
     """The same beside a file."""
 
     def found(self, directory: Path) -> Backend:
+        # Nobody waits for a disk here.
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(sqlite, "power_proof", nullcontext)
         return self._stack.enter_context(opened("sqlite", directory))
 
 

@@ -20,17 +20,29 @@ import pytest
 
 from licet.core.errors import LicetError
 from licet.core.flow import Effect
-from licet.core.stores import Store, StoreUnavailable, database, effects, key, sqlite
+from licet.core.stores import News, Store, StoreUnavailable, database, effects, key, sqlite
 from licet.core.stores.database import NotOursError, write_ahead
 from licet.core.stores.interface import PATIENCE
 from licet.core.stores.sqlite import SQLiteStore
 from tests.core.backends import WORLDS, Ask, world
+from tests.core.loopback import until
 from tests.core.redis_server import BINARY, RedisServer
 
 pytest.importorskip("redis", reason="needs redis-py")
 
+from redis.crc import key_slot
+
 from licet.core.stores import redis
-from licet.core.stores.redis import TIMEOUT, RedisStore, _Opened, _opened
+from licet.core.stores.redis import (
+    ENDS,
+    GENERATION,
+    ORDER,
+    TIMEOUT,
+    VALUES,
+    RedisStore,
+    _Opened,
+    _opened,
+)
 
 CALLS = key("calls")
 CANARY = "cAnAry-pass"
@@ -43,7 +55,8 @@ OPERATIONS: dict[str, Callable[[Store], Effect[Any]]] = {
     "get": lambda store: store.get(CALLS),
     "delete": lambda store: store.delete(CALLS),
     "generation": lambda store: store.generation(),
-    "advance": lambda store: store.advance(),
+    "announce": lambda store: store.announce(CALLS, b"", 60),
+    "announced": lambda store: store.announced(1),
 }
 #: What a server says to anything, and the word that is told of it.
 NONSENSE = {
@@ -183,8 +196,15 @@ class TestOnceConnected:
     @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
     @pytest.mark.parametrize(
         "answer",
-        [b"+OK\r\n", b"$5\r\nhello\r\n", b"*1\r\n:1\r\n", b"-ERR no\r\n", b"-NOPERM no\r\n"],
-        ids=["ok", "text", "list", "error", "no permission"],
+        [
+            b"+OK\r\n",
+            b"$5\r\nhello\r\n",
+            b"*1\r\n:1\r\n",
+            b"*2\r\n:1\r\n*1\r\n:1\r\n",
+            b"-ERR no\r\n",
+            b"-NOPERM no\r\n",
+        ],
+        ids=["ok", "text", "list", "list of lists", "error", "no permission"],
     )
     @pytest.mark.row("P04")
     def test_a_wrong_answer_is_none(
@@ -279,6 +299,11 @@ def test_a_decision_is_sent_once(ask: Ask) -> None:
         assert impostor.asked
 
 
+def test_a_cluster_keeps_announcements_in_one_slot() -> None:
+    """A script may touch only keys of one hash slot; those of announcements share theirs."""
+    assert len({key_slot(name.encode()) for name in (GENERATION, ORDER, ENDS, VALUES)}) == 1
+
+
 @needs_server
 class TestRealServer:
     """What a server that was there may do."""
@@ -312,13 +337,51 @@ class TestRealServer:
         with RedisServer() as server:
             for kind in ("count", "seats", "kept"):
                 server.say("RPUSH", f"licet:{kind}:{CALLS}", "x")
-            server.say("SET", "licet:generation", "soon")
+            server.say("SET", GENERATION, "soon")
             store = RedisStore(server.url)
             for name, operation in OPERATIONS.items():
                 if name not in ("set_if_absent", "put", "delete"):
                     refused(ask, operation(store))
             assert ask(store.set_if_absent(CALLS, 60)) is False
             assert server.say("LLEN", f"licet:count:{CALLS}") == b":1\r\n"
+            assert server.say("EXISTS", ORDER, ENDS, VALUES) == b":0\r\n"
+            store.close()
+
+    @pytest.mark.parametrize("name", ["order", "ends", "values"])
+    @pytest.mark.row("P04")
+    def test_holds_something_else_in_between(self, ask: Ask, name: str) -> None:
+        """What cannot be announced wholly is announced to nobody."""
+        with RedisServer() as server:
+            server.say("SET", f"licet:{{announced}}:{name}", "x")
+            store = RedisStore(server.url)
+            assert refused(ask, OPERATIONS["announce"](store)).reason.startswith("refused:")
+            assert ask(store.generation()) == 0
+            assert ask(store.announced(0)).values == ()
+            store.close()
+
+    def test_has_set_its_clock_back(self) -> None:
+        """A generation that is ahead of the clock is gone on from."""
+        with RedisServer() as server:
+            server.say("SET", GENERATION, "9000000000000000")
+            store = RedisStore(server.url)
+            for generation in (9_000_000_000_000_001, 9_000_000_000_000_002):
+                assert store.announce(CALLS, b"", 60).run() == generation
+                assert store.announced(generation - 1).run() == News(generation, (b"",))
+            store.close()
+
+    @pytest.mark.row("P06")
+    def test_keeps_few_that_have_ended(self) -> None:
+        """However many announcements have ended, soon no more of them are left than live."""
+        with RedisServer() as server:
+            store = RedisStore(server.url)
+            for n in range(50):
+                store.announce(key(str(n)), b"", 0.001).run()
+            until(lambda: store.announced(0).run().values == ())
+            for _ in range(30):
+                store.announce(CALLS, b"long", 60).run()
+            sizes = (("ZCARD", ORDER), ("ZCARD", ENDS), ("HLEN", VALUES))
+            assert [server.say(*words) for words in sizes] == [b":1\r\n"] * 3
+            assert store.announced(0).run().values == (b"long",)
             store.close()
 
     @pytest.mark.row("P04")
@@ -326,7 +389,7 @@ class TestRealServer:
         """A server without memory left takes nothing new, rather than forget what it has."""
         with RedisServer("--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
             store = RedisStore(server.url)
-            for name in ("increment", "set_if_absent", "put", "advance"):
+            for name in ("increment", "set_if_absent", "put", "announce"):
                 assert refused(ask, OPERATIONS[name](store)).reason.startswith("refused:")
             store.close()
 
@@ -432,6 +495,29 @@ class TestFile:
             with pytest.raises(StoreUnavailable, match="busy"):
                 store.generation().run()
         assert store.increment(CALLS, 1, 9, 60).run().used == 1
+        store.close()
+
+    def test_an_announcement_waits_for_the_disk(self, file: Path) -> None:
+        """Its transaction alone is synchronous in full, also where it fails."""
+        said: list[str] = []
+        store = SQLiteStore(str(file))
+        store.generation().run()
+        connection = store._connection
+        assert connection is not None
+        connection.set_trace_callback(said.append)
+        store.announce(CALLS, b"", 60).run()
+        assert said[:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
+        assert said[-2:] == ["COMMIT", "PRAGMA synchronous = NORMAL"]
+        said.clear()
+        store.put(CALLS, b"", 60).run()
+        assert said[0] == "BEGIN IMMEDIATE"
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="busy"):
+                store.announce(CALLS, b"", 60).run()
+        assert store._connection is connection
+        assert connection.execute("PRAGMA synchronous").fetchone() == (1,)
+        connection.set_trace_callback(None)
         store.close()
 
     def test_no_log_can_be_written_ahead(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from licet.core.stores import Store, StoreUnavailable, key, open_store
+from licet.core.stores import News, Store, StoreUnavailable, key, open_store
 from licet.core.stores.sqlite import SQLiteStore
 from tests.core.backends import SHARED, Backend, opened
 from tests.core.loopback import until
@@ -44,6 +44,16 @@ store = open_store(sys.argv[1])
 store.set_if_absent(key("proof"), 600).run()
 while True:
     print(store.increment(key("calls"), 1, None, 600).run().used, flush=True)
+"""
+#: Announces without end, each under a key of its own, and says so each time it is done.
+ANNOUNCER = """
+import itertools, os, sys
+from licet.core.stores import key, open_store
+store = open_store(sys.argv[1])
+for n in itertools.count():
+    value = f"{os.getpid()} {n}"
+    store.announce(key(value), value.encode(), 600).run()
+    print(value, flush=True)
 """
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a platform that forks")
@@ -107,23 +117,78 @@ def test_what_was_seen_is_seen_after_a_restart(backend: Backend) -> None:
     """A store that is opened anew knows what another one was told."""
     first = backend.open()
     assert first.set_if_absent(CALLS, 600).run()
-    first.advance().run()
-    generation = first.generation().run()
+    generation = first.announce(CALLS, b"revoked", 600).run()
     first.close()
     second = backend.open_other()
     assert not second.set_if_absent(CALLS, 600).run()
     assert second.generation().run() == generation
+    assert second.announced(0).run() == News(generation, (b"revoked",))
+    assert second.announced(generation).run() == News(generation, ())
 
 
-def test_a_verdict_is_seen_by_whoever_sees_its_generation(backend: Backend) -> None:
-    """Put before the generation is advanced, it is there for another process that looks after."""
+def test_what_one_announces_the_other_hears(backend: Backend) -> None:
+    """An announcement is there for whoever sees its generation, in another process too."""
     one, other = backend.open(), backend.open_other()
     before = other.generation().run()
     one.put(CALLS, b"revoked", 600).run()
-    assert other.generation().run() == before
-    one.advance().run()
-    assert other.generation().run() != before
+    assert other.announced(before).run() == News(before, ())
+    generation = one.announce(CALLS, b"revoked", 600).run()
+    assert other.generation().run() == generation != before
+    assert other.announced(before).run() == News(generation, (b"revoked",))
     assert other.get(CALLS).run() == b"revoked"
+
+
+def test_what_is_announced_while_the_file_is_read_is_not_skipped(tmp_path: Path) -> None:
+    """What another process announces between two looks at the file is heard of, then or next."""
+    reader, writer = SQLiteStore(f"{tmp_path}/store"), SQLiteStore(f"{tmp_path}/store")
+    writer.announce(CALLS, b"0", 600).run()
+    heard, after = list(reader.announced(0).run().values), reader.generation().run()
+    connection = reader._connection
+    assert connection is not None
+
+    def announces(statement: str) -> None:
+        announced.append(str(len(announced) + 1).encode())
+        writer.announce(key(statement, str(len(announced))), announced[-1], 600).run()
+
+    announced: list[bytes] = []
+    writer.announce(key("first"), b"first", 600).run()
+    for trace in (announces, None):
+        connection.set_trace_callback(trace)
+        news = reader.announced(after).run()
+        heard, after = [*heard, *news.values], news.generation
+    assert len(announced) >= 2
+    assert sorted(heard) == sorted([b"0", b"first", *announced])
+    reader.close()
+    writer.close()
+
+
+def test_no_announcement_is_lost_between_processes(backend: Backend) -> None:
+    """Of processes that announce until they are killed, a reader hears all they were told of.
+
+    Each of them may have announced one more, whose answer it did not live to hear.
+    """
+    announcers = [started(ANNOUNCER, backend.url) for _ in range(2)]
+    heard: list[bytes] = []
+    store, after = backend.open_other(), 0
+    try:
+        while len(heard) < 200:
+            news = store.announced(after).run()
+            after, heard = news.generation, [*heard, *news.values]
+    finally:
+        for announcer in announcers:
+            os.kill(announcer.pid, signal.SIGKILL)
+    told = []
+    for announcer in announcers:
+        output, _ = announcer.communicate(timeout=20)
+        told.append([line.encode() for line in output.splitlines(keepends=True)])
+    while (news := store.announced(after).run()).values:
+        after, heard = news.generation, [*heard, *news.values]
+    for announcer, lines in zip(announcers, told, strict=True):
+        whole = [line.rstrip() for line in lines if line.endswith(b"\n")]
+        mine = [value for value in heard if value.split()[0] == str(announcer.pid).encode()]
+        assert mine[: len(whole)] == whole
+        assert len(mine) <= len(whole) + 1
+    assert len(set(heard)) == len(heard)
 
 
 def connection(store: Store) -> Any:

@@ -14,15 +14,27 @@ from licet.core.errors import ConfigError
 from licet.core.forks import Locked
 from licet.core.stores.interface import (
     MAX_COUNT,
+    PAGE,
     Count,
     Key,
+    News,
     Store,
     StoreUnavailable,
     key,
 )
 from licet.core.values import store_url
 
-__all__ = ["MAX_COUNT", "Count", "Key", "Store", "StoreUnavailable", "key", "open_store"]
+__all__ = [
+    "MAX_COUNT",
+    "PAGE",
+    "Count",
+    "Key",
+    "News",
+    "Store",
+    "StoreUnavailable",
+    "key",
+    "open_store",
+]
 
 _stores: LRUCache[tuple[str, Clock], Store] = LRUCache(64)
 _guard = Locked()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from licet.core.stores.interface import Count, StoreUnavailable
+from licet.core.stores.interface import Count, News, StoreUnavailable
 
 
 def count(answer: object) -> Count:
@@ -39,12 +39,27 @@ def value(answer: object) -> bytes | None:
     raise StoreUnavailable("garbage")
 
 
-def number(answer: object) -> int:
-    """Return a generation, 0 where there is none."""
-    if answer is None:
-        return 0
+def announced(answer: object) -> int:
+    """Return the generation of what has just been announced."""
     if isinstance(answer, int):
         return answer
+    raise StoreUnavailable("garbage")
+
+
+def news(answer: object) -> News:
+    """Return where to go on and what was announced."""
+    match answer:
+        case [int(generation), [*answered]]:
+            values = tuple(each for each in answered if isinstance(each, bytes))
+            if len(values) == len(answered):
+                return News(generation, values)
+    raise StoreUnavailable("garbage")
+
+
+def generation(answer: object) -> int:
+    """Return the latest generation, 0 where there is none."""
+    if answer is None:
+        return 0
     if isinstance(answer, bytes) and answer.isdigit():
         return int(answer)
     raise StoreUnavailable("garbage")

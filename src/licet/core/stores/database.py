@@ -6,7 +6,10 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from licet.core.errors import ConfigError
 from licet.core.stores.interface import PATIENCE
@@ -14,7 +17,8 @@ from licet.core.stores.statements import TABLES
 
 #: What PRAGMA application_id says of a file that is ours: "Lict".
 APPLICATION = 0x4C696374
-VERSION = 1
+#: 2: announcements.
+VERSION = 2
 
 
 class NotOursError(sqlite3.DatabaseError):
@@ -31,7 +35,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables if the file is new, and set what belongs to a connection.
+    """Make what the file lacks, new or of an earlier version; set what belongs to a connection.
 
     Raises:
         sqlite3.Error: it cannot be used; `NotOursError` if it never can.
@@ -42,18 +46,40 @@ def prepare(connection: sqlite3.Connection) -> None:
         if filled and _pragma(connection, "application_id") != APPLICATION:
             raise NotOursError
         write_ahead(connection)
+    if not _is_current(connection):
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in TABLES:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-    if _pragma(connection, "user_version") != VERSION:
-        raise NotOursError
+            # Asked once more: a later version may have made it its own this very moment.
+            if not _is_current(connection):
+                for statement in TABLES:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _pragma(connection: sqlite3.Connection, name: str) -> object:
+def _is_current(connection: sqlite3.Connection) -> bool:
+    version = _pragma(connection, "user_version")
+    if version > VERSION:
+        raise NotOursError
+    return bool(version == VERSION)
+
+
+@contextmanager
+def power_proof(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have what is committed within this block outlive a loss of power: it waits for the disk.
+
+    Raises:
+        sqlite3.Error: a transaction is open, or the connection is lost.
+    """
+    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
     return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 

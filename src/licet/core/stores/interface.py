@@ -3,7 +3,8 @@
 A store remembers what a license has used up, who holds its seats, which proofs were seen, and
 what was last said of it: things that several threads, processes or machines must agree on. Each
 operation is one atomic decision and comes as an effect. Limits and spans are made harmless
-here, so that every store counts with the same numbers. A store is trusted by whoever reads it.
+here, so that every store counts with the same numbers. What is announced can be followed: who
+asks again and again what is new misses nothing. A store is trusted by whoever reads it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ PATIENCE = 2.0
 MAX_COUNT = 2**53 - 1
 #: The longest that anything is kept, in seconds: a hundred years.
 MAX_WINDOW = 100 * 366 * 86_400.0
+#: The most announcements that are reported at once.
+PAGE = 1_000
 
 Key = NewType("Key", str)
 
@@ -53,6 +56,20 @@ class Count(NamedTuple):
     resets_in: float
 
 
+class News(NamedTuple):
+    """What was announced since somebody last asked.
+
+    Args:
+        generation: what to go on from. It is that of the last announcement in `values`; without
+            any, that of the latest announcement there was.
+        values: what was announced, the oldest first; at most `PAGE`, so that whoever was given
+            any asks again.
+    """
+
+    generation: int
+    values: tuple[bytes, ...]
+
+
 def key(*parts: str) -> Key:
     """Return the key made of `parts`: two lists that differ in any way have different keys.
 
@@ -77,8 +94,20 @@ def charge(count: int, amount: int, limit: int) -> tuple[bool, int]:
     return allowed, count + amount if allowed else count
 
 
+def next_generation(latest: int, now: float) -> int:
+    """Return the generation after `latest`; `now` is in seconds since the epoch.
+
+    It grows whatever the clock does. It counts microseconds, so that a store that was made anew
+    goes on after those who followed the one before it.
+    """
+    return max(latest + 1, int(now * 1e6))
+
+
 class Store(ABC):
     """Counters, seats and values that end by themselves. Safe to share between threads.
+
+    A key means something else to each of these uses: its counter, its seats, what is put and what
+    is announced know nothing of each other.
 
     Every effect raises `StoreUnavailable` where there is no answer, within a few seconds.
     """
@@ -121,23 +150,36 @@ class Store(ABC):
 
     @abstractmethod
     def get(self, key: Key) -> Effect[bytes | None]:
-        """Return what was put, None where nothing is or it has ended."""
+        """Return what was announced, or else what was put; None for neither, or if it has ended."""
 
     @abstractmethod
     def delete(self, key: Key) -> Effect[None]:
-        """Forget what was put or set, if anything."""
+        """Forget what was put or set, if anything; what was announced stays."""
+
+    def announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
+        """Keep `value` for `ttl` seconds, and have everybody hear of it who follows `announced`.
+
+        It takes the place of what was announced under this key before: who has not heard of that
+        yet, hears of this alone. Nothing else takes an announcement back.
+
+        Returns:
+            Its generation, greater than any before it.
+        """
+        return self._announce(key, value, _span(ttl))
+
+    @abstractmethod
+    def announced(self, after: int) -> Effect[News]:
+        """Return what was announced after generation `after` and has not ended.
+
+        One reader's way is to begin with 0, to ask on from each answer's `generation` while there
+        are `values`, and then once in a while: it hears of each announcement, in their order, and
+        of none twice. Only where the store knows of no generation as late as `after`, because it
+        was emptied or has lost the last moments, it tells everything anew.
+        """
 
     @abstractmethod
     def generation(self) -> Effect[int]:
-        """Return a number that changes when `advance` is called anywhere; 0 before the first."""
-
-    @abstractmethod
-    def advance(self) -> Effect[int]:
-        """Tell everybody that a shared verdict has changed; to be called after it was put.
-
-        Returns:
-            The new generation, greater than any before it.
-        """
+        """Return the generation of the latest announcement, 0 before the first."""
 
     @abstractmethod
     def close(self) -> None:
@@ -154,6 +196,9 @@ class Store(ABC):
 
     @abstractmethod
     def _put(self, key: Key, value: bytes, ttl: float) -> Effect[None]: ...
+
+    @abstractmethod
+    def _announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]: ...
 
 
 def _ceiling(limit: int | None) -> int:

@@ -1,4 +1,4 @@
-"""What Redis decides by itself: one script per decision, on one key.
+"""What Redis decides by itself: one script per decision, on one key or on the keys of one slot.
 
 Numbers are doubles in Lua, exact up to `MAX_COUNT`, and are written out by hand, because Lua
 would write large ones with an exponent. What cannot be read as a number stops a script with an
@@ -15,10 +15,11 @@ class Script:
 
     Args:
         text: the script.
+        keys: how many of its words are keys; they come first.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, *, keys: int = 1) -> None:
+        self.text, self.keys = text, keys
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -57,11 +58,62 @@ if free[2] then left = math.ceil(tonumber(free[2]) - now) end
 return {allowed and 1 or 0, count, left}
 """)
 
-#: key -> the new generation: microseconds, so that a server that was emptied repeats no number
-ADVANCE = Script("""
+#: Generation, order, ends, values; key, value, ms until it ends -> its generation, in microseconds.
+#: The generation is written last: what was not announced wholly has not been announced.
+ANNOUNCE = Script(
+    """
 local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local number = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') + 1, now)
-redis.call('SET', KEYS[1], string.format('%.0f', number))
-return number
-""")
+local now = time[1] * 1000 + time[2] / 1000
+local latest = tonumber(redis.call('GET', KEYS[1]) or '0')
+local number = string.format('%.0f', math.max(latest + 1, time[1] * 1000000 + time[2]))
+local ended = {'-inf', string.format('%.3f', now), 'LIMIT', 0, 2}
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], unpack(ended))) do
+  redis.call('ZREM', KEYS[2], key)
+  redis.call('HDEL', KEYS[4], key)
+  redis.call('ZREM', KEYS[3], key)
+end
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[3], string.format('%.3f', now + tonumber(ARGV[3])), ARGV[1])
+redis.call('ZADD', KEYS[2], number, ARGV[1])
+redis.call('SET', KEYS[1], number)
+return tonumber(number)
+""",
+    keys=4,
+)
+
+#: Generation, order, ends, values; a generation, how many -> what to go on from, values
+ANNOUNCED = Script(
+    """
+local latest = tonumber(redis.call('GET', KEYS[1]) or '0')
+local after, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+if after == latest then return {latest, {}} end
+if after > latest then after = 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local values, page = {}
+repeat
+  local from = string.format('(%.0f', after)
+  page = redis.call('ZRANGEBYSCORE', KEYS[2], from, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
+  for i = 1, #page, 2 do
+    local value = redis.call('HGET', KEYS[4], page[i])
+    if tonumber(redis.call('ZSCORE', KEYS[3], page[i]) or '0') > now and value then
+      values[#values + 1] = value
+    end
+    after = tonumber(page[i + 1])
+  end
+until #values > 0 or #page == 0
+return {after, values}
+""",
+    keys=4,
+)
+
+#: Ends, values; key -> what was announced
+ANNOUNCED_VALUE = Script(
+    """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0') <= now then return false end
+return redis.call('HGET', KEYS[2], ARGV[1])
+""",
+    keys=2,
+)

@@ -2,112 +2,23 @@
 
 Bounded: when it is full of what has not ended yet, it says so rather than forget a proof or a
 count. A forked child begins with a copy of its own. Time is monotonic here, since nothing
-outlives the process: setting the wall clock neither frees a seat nor lets a proof in again.
+outlives the process: setting the wall clock neither frees a seat nor lets a proof in again. The
+wall clock only numbers announcements.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from functools import partial
-from heapq import heappop, heappush
-from math import inf
-from typing import Generic, TypeVar
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.flow import Effect
 from licet.core.forks import Locked
 from licet.core.stores.effects import Immediate
-from licet.core.stores.interface import Count, Key, Store, StoreUnavailable, charge
+from licet.core.stores.interface import Count, Key, News, Store, StoreUnavailable, charge
+from licet.core.stores.shelves import Announcements, Seats, Shelf
 
-#: Counters, values and seats that are kept at most, of each.
+#: Counters, values, announcements and seats that are kept at most, of each.
 ROOM = 100_000
-#: Ended entries that one operation clears away: more than it can add, so that they run out.
-SWEEP = 2
-
-V = TypeVar("V")
-
-
-class _Entry(Generic[V]):
-    __slots__ = ("ends", "value")
-
-    def __init__(self, value: V, ends: float) -> None:
-        self.value = value
-        self.ends = ends
-
-
-class _Shelf(Generic[V]):
-    """Entries that end. Each stands in `_order` once, with an end that may since have moved."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._entries: dict[str, _Entry[V]] = {}
-        self._order: list[tuple[float, str]] = []
-
-    def find(self, key: str, now: float) -> _Entry[V] | None:
-        entry = self._entries.get(key)
-        return entry if entry is not None and now < entry.ends else None
-
-    def held(self, key: str) -> V | None:
-        entry = self._entries.get(key)
-        return None if entry is None else entry.value
-
-    def keep(self, key: str, value: V, ends: float) -> None:
-        entry = self._entries.get(key)
-        if entry is not None:
-            entry.value, entry.ends = value, ends
-        elif len(self._entries) >= self._room:
-            raise StoreUnavailable("full")
-        else:
-            self._entries[key] = _Entry(value, ends)
-            heappush(self._order, (ends, key))
-
-    def end(self, key: str, value: V) -> None:
-        # Its place in the order is found again only when its turn comes.
-        if key in self._entries:
-            self._entries[key] = _Entry(value, -inf)
-
-    def sweep(self, now: float) -> list[V]:
-        swept = []
-        for _ in range(SWEEP):
-            if not self._order or now < self._order[0][0]:
-                break
-            _, key = heappop(self._order)
-            entry = self._entries[key]
-            if now < entry.ends:
-                heappush(self._order, (entry.ends, key))
-            else:
-                swept.append(self._entries.pop(key).value)
-        return swept
-
-
-class _Seats:
-    """Who is seated until when, and in the order in which seats become free."""
-
-    __slots__ = ("ends", "order")
-
-    def __init__(self) -> None:
-        self.ends: dict[str, float] = {}
-        self.order: list[tuple[float, str]] = []
-
-    def seat(self, member: str, ends: float) -> None:
-        held = self.ends.get(member)
-        if held is not None:
-            del self.order[bisect_left(self.order, (held, member))]
-        self.ends[member] = ends
-        insort(self.order, (ends, member))
-
-    def free(self, now: float) -> int:
-        freed = bisect_right(self.order, now, key=lambda seat: seat[0])
-        for _, member in self.order[:freed]:
-            del self.ends[member]
-        del self.order[:freed]
-        return freed
-
-    def later_than(self, member: str) -> int | None:
-        ends = self.ends.get(member)
-        if ends is None:
-            return None
-        return len(self.order) - bisect_right(self.order, (ends, member))
 
 
 class MemoryStore(Store, Locked):
@@ -115,18 +26,18 @@ class MemoryStore(Store, Locked):
 
     Args:
         clock: time, read monotonic.
-        room: how many counters, how many values and how many seats are kept at most.
+        room: how many counters, values, announcements and seats are kept at most, of each.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK, room: int = ROOM) -> None:
         super().__init__()
         self._clock = clock
         self._room = room
-        self._counts: _Shelf[int] = _Shelf(room)
-        self._values: _Shelf[bytes] = _Shelf(room)
-        self._seats: _Shelf[_Seats] = _Shelf(room)
+        self._counts: Shelf[int] = Shelf(room)
+        self._values: Shelf[bytes] = Shelf(room)
+        self._seats: Shelf[Seats] = Shelf(room)
+        self._announcements = Announcements(room)
         self._seated = 0
-        self._generation = 0
 
     def _increment(self, key: Key, amount: int, limit: int, window: float) -> Effect[Count]:
         return Immediate(partial(self._count, key, amount, limit, window))
@@ -144,12 +55,14 @@ class MemoryStore(Store, Locked):
         return Immediate(work)
 
     def get(self, key: Key) -> Effect[bytes | None]:
-        """Return what was put, None where nothing is or it has ended."""
+        """Return what was announced, or else what was put; None for neither."""
 
         def work() -> bytes | None:
             with self.lock:
-                entry = self._values.find(key, self._clock.monotonic())
-                return None if entry is None else entry.value
+                now = self._clock.monotonic()
+                announced = self._announcements.find(key, now)
+                entry = self._values.find(key, now)
+                return entry.value if announced is None and entry is not None else announced
 
         return Immediate(work)
 
@@ -162,19 +75,28 @@ class MemoryStore(Store, Locked):
 
         return Immediate(work)
 
-    def generation(self) -> Effect[int]:
-        """Return a number that changes when `advance` is called in this process."""
-        return Immediate(lambda: self._generation)
-
-    def advance(self) -> Effect[int]:
-        """Tell everybody in this process that a shared verdict has changed."""
-
+    def _announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
         def work() -> int:
             with self.lock:
-                self._generation += 1
-                return self._generation
+                now = self._clock.monotonic()
+                return self._announcements.add(
+                    key, value, now=now, ends=now + ttl, wall=self._clock.wall()
+                )
 
         return Immediate(work)
+
+    def announced(self, after: int) -> Effect[News]:
+        """Return what this process has announced after generation `after`."""
+
+        def work() -> News:
+            with self.lock:
+                return self._announcements.after(after, self._clock.monotonic())
+
+        return Immediate(work)
+
+    def generation(self) -> Effect[int]:
+        """Return the generation of this process's latest announcement."""
+        return Immediate(lambda: self._announcements.latest)
 
     def close(self) -> None:
         """Do nothing: there is no connection, and what is held is held on."""
@@ -195,7 +117,7 @@ class MemoryStore(Store, Locked):
             now = self._clock.monotonic()
             for swept in self._seats.sweep(now):
                 self._seated -= len(swept.order)
-            seats = self._seats.held(key) or _Seats()
+            seats = self._seats.held(key) or Seats()
             self._seated -= seats.free(now)
             later, count = seats.later_than(member), len(seats.order)
             allowed = (count if later is None else later) < limit

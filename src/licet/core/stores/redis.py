@@ -1,9 +1,11 @@
 """The store of many machines: Redis or Valkey, by the clock of the server.
 
-Every decision is one command or one script on one key, sent once: a script that is sent again
-after its answer was lost would count twice, or take an honest proof for its own replay. The
-server must keep what it is given: with a `maxmemory-policy` other than `noeviction` it forgets
-proofs, and a replica that takes over forgets what had not reached it.
+Every decision is one command or one script, sent once: a script that is sent again after its
+answer was lost would count twice, or take an honest proof for its own replay. It needs one key,
+or keys that a cluster keeps in one slot. The server must keep what it is given: with a
+`maxmemory-policy` of `volatile-…` it forgets proofs, with one of `allkeys-…` announcements too; a
+replica that takes over forgets what had not reached it, and a server that is killed what its
+`appendfsync` left unwritten.
 """
 
 from __future__ import annotations
@@ -21,7 +23,15 @@ from licet.core.errors import ConfigError
 from licet.core.flow import Effect, Flow
 from licet.core.stores import answers, lua
 from licet.core.stores.effects import Blocking
-from licet.core.stores.interface import PATIENCE, Count, Key, Store, StoreUnavailable
+from licet.core.stores.interface import (
+    PAGE,
+    PATIENCE,
+    Count,
+    Key,
+    News,
+    Store,
+    StoreUnavailable,
+)
 
 try:
     import redis
@@ -43,6 +53,11 @@ except ModuleNotFoundError as error:
 TIMEOUT = 1.0
 #: Connections of one process, and of each event loop.
 CONNECTIONS = 32
+#: What was announced, by key: its number, when it ends, its value. In one slot of a cluster, by the
+#: braces. None of it expires as a whole: what ended is swept, and only what may expire is evicted
+#: by the policies `volatile-…`.
+GENERATION = "licet:{announced}:generation"
+ORDER, ENDS, VALUES = (f"licet:{{announced}}:{name}" for name in ("order", "ends", "values"))
 
 T = TypeVar("T")
 
@@ -92,20 +107,36 @@ class RedisStore(Store):
         return self._command(answers.put, "SET", f"licet:kept:{key}", value, "PX", _ms(ttl))
 
     def get(self, key: Key) -> Effect[bytes | None]:
-        """Return what was put, None where nothing is or it has ended."""
-        return self._command(answers.value, "GET", f"licet:kept:{key}")
+        """Return what was announced, or else what was put; None for neither."""
+
+        def decide() -> Flow[bytes | None]:
+            # Twice asked: what stands in different slots cannot be seen in one moment.
+            value: bytes | None
+            value = yield self._script(lua.ANNOUNCED_VALUE, answers.value, ENDS, VALUES, key)
+            if value is None:
+                value = yield self._command(answers.value, "GET", f"licet:kept:{key}")
+            return value
+
+        return _Decision(decide)
 
     def delete(self, key: Key) -> Effect[None]:
         """Forget what was put or set, if anything."""
         return self._command(answers.deleted, "DEL", f"licet:kept:{key}")
 
-    def generation(self) -> Effect[int]:
-        """Return a number that changes when `advance` is called on any machine."""
-        return self._command(answers.number, "GET", "licet:generation")
+    def _announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
+        return self._script(
+            lua.ANNOUNCE, answers.announced, GENERATION, ORDER, ENDS, VALUES, key, value, _ms(ttl)
+        )
 
-    def advance(self) -> Effect[int]:
-        """Tell every machine that a shared verdict has changed."""
-        return self._script(lua.ADVANCE, answers.number, "licet:generation")
+    def announced(self, after: int) -> Effect[News]:
+        """Return what any machine has announced after generation `after`."""
+        return self._script(
+            lua.ANNOUNCED, answers.news, GENERATION, ORDER, ENDS, VALUES, after, PAGE
+        )
+
+    def generation(self) -> Effect[int]:
+        """Return the generation of the latest announcement of any machine."""
+        return self._command(answers.generation, "GET", GENERATION)
 
     def close(self) -> None:
         """Close the connections of threads; those of an event loop end with it."""
@@ -117,13 +148,15 @@ class RedisStore(Store):
 
         return _Decision(decide)
 
-    def _script(self, script: lua.Script, read: Callable[[Any], T], *words: str | int) -> Effect[T]:
+    def _script(
+        self, script: lua.Script, read: Callable[[Any], T], *words: str | bytes | int
+    ) -> Effect[T]:
         def decide() -> Flow[T]:
             try:
-                return read((yield _Command(self, ("EVALSHA", script.digest, 1, *words))))
+                return read((yield _Command(self, ("EVALSHA", script.digest, script.keys, *words))))
             except NoScriptError:
                 # The server has restarted since, and has not run it.
-                return read((yield _Command(self, ("EVAL", script.text, 1, *words))))
+                return read((yield _Command(self, ("EVAL", script.text, script.keys, *words))))
 
         return _Decision(decide)
 

@@ -4,8 +4,9 @@ Every decision is one transaction that holds the write lock from its first state
 wall time, since it has to mean the same in every process and after a restart. The file is only
 for its owner; it must lie on a local disk, which is what the write-ahead log needs.
 
-`synchronous` is NORMAL: what a killed process had decided stays decided, and only a machine that
-loses its power may forget the last moments, where FULL would wait for the disk at each request.
+What a killed process had decided stays decided. `synchronous` is NORMAL: a machine that loses its
+power may forget the last moments, where FULL would wait for the disk at each request. Only an
+announcement does wait for it: whoever was told of a revocation will not tell of it again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -24,9 +25,16 @@ from licet.core.errors import ConfigError
 from licet.core.flow import Effect
 from licet.core.forks import Locked
 from licet.core.stores import statements
-from licet.core.stores.database import NotOursError, is_busy, make, own_file, prepare
+from licet.core.stores.database import (
+    NotOursError,
+    is_busy,
+    make,
+    own_file,
+    power_proof,
+    prepare,
+)
 from licet.core.stores.effects import Blocking
-from licet.core.stores.interface import PATIENCE, Count, Key, Store, StoreUnavailable
+from licet.core.stores.interface import PATIENCE, Count, Key, News, Store, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -79,20 +87,24 @@ class SQLiteStore(Store, Locked):
         return self._write(partial(statements.put, key=key, value=value, ttl=ttl))
 
     def get(self, key: Key) -> Effect[bytes | None]:
-        """Return what was put, None where nothing is or it has ended."""
+        """Return what was announced, or else what was put; None for neither."""
         return self._read(partial(statements.get, key=key))
 
     def delete(self, key: Key) -> Effect[None]:
         """Forget what was put or set, if anything."""
         return self._write(partial(statements.delete, key=key))
 
-    def generation(self) -> Effect[int]:
-        """Return a number that changes when `advance` is called in any process."""
-        return self._read(statements.generation)
+    def _announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
+        work = partial(statements.announce, key=key, value=value, ttl=ttl)
+        return Blocking(lambda: self._do(work, "BEGIN IMMEDIATE", outlives_power=True))
 
-    def advance(self) -> Effect[int]:
-        """Tell every process that a shared verdict has changed."""
-        return self._write(statements.advance)
+    def announced(self, after: int) -> Effect[News]:
+        """Return what any process has announced after generation `after`."""
+        return self._read(partial(statements.announced, after=after))
+
+    def generation(self) -> Effect[int]:
+        """Return the generation of the latest announcement of any process."""
+        return self._read(statements.generation)
 
     def close(self) -> None:
         """Close this process's connection, if there is one."""
@@ -128,13 +140,19 @@ class SQLiteStore(Store, Locked):
     def _write(self, work: Callable[[sqlite3.Connection, float], T]) -> Effect[T]:
         return Blocking(lambda: self._do(work, "BEGIN IMMEDIATE"))
 
-    def _do(self, work: Callable[[sqlite3.Connection, float], T], begin: str | None) -> T:
+    def _do(
+        self,
+        work: Callable[[sqlite3.Connection, float], T],
+        begin: str | None,
+        *,
+        outlives_power: bool = False,
+    ) -> T:
         lock = self.lock
         if not lock.acquire(timeout=PATIENCE):
             raise StoreUnavailable("busy")
         try:
             connection = self._own_connection()
-            with connection:
+            with power_proof(connection) if outlives_power else nullcontext(), connection:
                 if begin is not None:
                     connection.execute(begin)
                 return work(connection, self._clock.wall())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from licet.core.stores.interface import Count, charge
+from licet.core.stores.interface import PAGE, Count, News, charge, next_generation
 
 SWEEP = 2
 TABLES = (
@@ -18,11 +18,16 @@ TABLES = (
         key TEXT, member TEXT, ends REAL NOT NULL, PRIMARY KEY (key, member)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS kept (
         key TEXT PRIMARY KEY, value BLOB NOT NULL, ends REAL NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS announcements (
+        generation INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL,
+        ends REAL NOT NULL)""",
+    # The latest generation, which outlives its announcement.
     "CREATE TABLE IF NOT EXISTS generations (only INTEGER PRIMARY KEY CHECK (only = 1), number)",
     "CREATE INDEX IF NOT EXISTS counts_by_end ON counts (ends)",
     "CREATE INDEX IF NOT EXISTS seats_by_end ON seats (ends)",
     "CREATE INDEX IF NOT EXISTS seats_in_order ON seats (key, ends, member)",
     "CREATE INDEX IF NOT EXISTS kept_by_end ON kept (ends)",
+    "CREATE INDEX IF NOT EXISTS announcements_by_end ON announcements (ends)",
 )
 
 Connection = sqlite3.Connection
@@ -96,8 +101,12 @@ def put(db: Connection, now: float, *, key: str, value: bytes, ttl: float) -> No
 
 def get(db: Connection, now: float, *, key: str) -> bytes | None:
     """See `Store.get`."""
-    found = db.execute("SELECT value FROM kept WHERE key = ? AND ends > ?", (key, now))
-    (value,) = found.fetchone() or (None,)
+    found = db.execute(
+        "SELECT value, 1 AS place FROM announcements WHERE key = ?1 AND ends > ?2 UNION ALL"
+        " SELECT value, 2 FROM kept WHERE key = ?1 AND ends > ?2 ORDER BY place",
+        (key, now),
+    )
+    value, _ = found.fetchone() or (None, 0)
     return value
 
 
@@ -112,8 +121,30 @@ def generation(db: Connection, now: float) -> int:
     return int(number)
 
 
-def advance(db: Connection, now: float) -> int:
-    """See `Store.advance`: microseconds, so that a store made anew repeats no number."""
-    number = max(generation(db, now) + 1, int(now * 1e6))
+def announce(db: Connection, now: float, *, key: str, value: bytes, ttl: float) -> int:
+    """See `Store.announce`: numbered within a transaction, generations appear in their order."""
+    db.execute(
+        "DELETE FROM announcements WHERE generation IN"
+        " (SELECT generation FROM announcements WHERE ends <= ? LIMIT ?)",
+        (now, SWEEP),
+    )
+    number = next_generation(generation(db, now), now)
+    db.execute(
+        "INSERT OR REPLACE INTO announcements VALUES (?, ?, ?, ?)", (number, key, value, now + ttl)
+    )
     db.execute("INSERT OR REPLACE INTO generations VALUES (1, ?)", (number,))
     return number
+
+
+def announced(db: Connection, now: float, *, after: int) -> News:
+    """See `Store.announced`."""
+    # Read first: with what is announced between the two statements it would skip something.
+    latest = generation(db, now)
+    if after == latest:
+        return News(latest, ())
+    found = db.execute(
+        "SELECT generation, value FROM announcements WHERE generation > ? AND ends > ?"
+        " ORDER BY generation LIMIT ?",
+        (after if after < latest else 0, now, PAGE),
+    ).fetchall()
+    return News(found[-1][0] if found else latest, tuple(value for _, value in found))
