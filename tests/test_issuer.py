@@ -7,9 +7,11 @@ import copy
 import json
 import os
 import pickle
+import random
 import stat
 import time
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +28,7 @@ NOW = 1_700_000_000.75
 CLOCK = Clock(wall=lambda: NOW)
 ALGORITHMS = "EdDSA Ed25519 ES256 ES384 ES512 RS256 RS384 RS512 PS256 PS384 PS512".split()
 OFFICE = {"days": "mon-fri", "from": "07:00", "to": "19:00", "tz": "Europe/Berlin"}
+STATUS = f"{NAME}/status/1"
 #: A SHA-256, base64url.
 DIGEST = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
@@ -266,6 +269,113 @@ def test_claims_are_issued_for_the_gates_that_know_them(issuer: Issuer) -> None:
     payload = parts(token)[1]
     assert (payload["tenant"], payload["status"]) == ({"any": ["thing"]}, status)
     assert payload["must_understand"] == ["tenant", "status"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "revoked",
+        {"status_list": {"idx": -1, "uri": STATUS}},
+        {"status_list": {"idx": 1}},
+        {"status_list": {"idx": 1, "uri": "status/1"}},
+        {"status_list": {"idx": 1, "uri": STATUS}, "other": {}},
+    ],
+)
+def test_a_malformed_status_is_not_issued(issuer: Issuer, status: object) -> None:
+    """No gate would take the license, and the sentence says what the claim has to be."""
+    with pytest.raises(ValueError, match="status is"):
+        issuer.issue(audience="a", subject="s", status=status)
+
+
+def test_a_status_list_says_what_it_was_told(issuer: Issuer) -> None:
+    """Its header, its claims, and each license in its place; who is not named is valid."""
+    token = issuer.status_list(STATUS, {1: "revoked", 5: "suspended", 6: 3, 7: "valid", 8: 1})
+    header, payload = parts(token)
+    assert header == {"typ": "statuslist+jwt", "alg": "EdDSA", "kid": issuer.kid}
+    listed = payload.pop("status_list")
+    assert payload == {
+        "iss": NAME,
+        "sub": STATUS,
+        "iat": 1_700_000_000,
+        "exp": 1_700_086_400,
+        "ttl": 300,
+    }
+    packed = zlib.decompress(base64.urlsafe_b64decode(listed["lst"] + "=="))
+    assert listed["bits"] == 2
+    assert packed.rstrip(b"\0") == bytes([0b0000_0100, 0b0011_1000, 0b0000_0001])
+    assert len(packed) == 2**20 // 4
+    assert decode(token, issuer.jwks())["sub"] == STATUS
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, 2**17),
+        ({"bits": 8}, 2**20),
+        ({"size": 8}, 1),
+        ({"size": 9}, 2),
+        ({"statuses": {2**20 - 1: 1}}, 2**17),
+        ({"statuses": {2**20: 1}}, 2**18),
+        ({"statuses": {2**21 + 5: 1}}, 2**19),
+    ],
+)
+def test_the_size_of_a_list_tells_nothing_of_its_licenses(
+    issuer: Issuer, options: dict[str, object], size: int
+) -> None:
+    """A million and a bit, or the next power of two; or what the vendor says."""
+    listed = issuer.status_list(STATUS, **{"statuses": {}, "bits": 1, **options})
+    lst = parts(listed)[1]["status_list"]["lst"]
+    assert len(zlib.decompress(base64.urlsafe_b64decode(lst + "=="))) == size
+
+
+def test_the_newest_key_signs_a_list(issuer: Issuer) -> None:
+    """At the time given, for as long as given."""
+    issuer.rotate(algorithm="ES256")
+    given = {"ttl": timedelta(seconds=1), "expires_in": 60, "issued_at": NOW - 100}
+    token = issuer.status_list(STATUS, {}, **given)
+    payload = parts(token)[1]
+    assert (payload["iat"], payload["exp"], payload["ttl"]) == (1_699_999_900, 1_699_999_960, 1)
+    assert decode(token, issuer.jwks())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"uri": "status/1"}, "uri"),
+        ({"uri": STATUS + "#1"}, "uri"),
+        ({"statuses": ["revoked"]}, "mapping"),
+        ({"statuses": {"1": "revoked"}}, "mapping"),
+        ({"statuses": {True: "revoked"}}, "mapping"),
+        ({"statuses": {-1: "revoked"}}, "below 0"),
+        ({"statuses": {8: "revoked"}, "size": 8}, "above every index"),
+        ({"size": 0}, "size"),
+        ({"size": 8.0}, "size"),
+        ({"size": 2**25 + 1}, "8388608 bytes"),
+        ({"statuses": {2**40: 1}}, "8388608 bytes"),
+        *[({"statuses": {1: status}}, "valid, revoked") for status in ("no", 4, -1, True, None)],
+        ({"statuses": {1: "suspended"}, "bits": 1}, "below 2"),
+        *[({"bits": bits}, "bits") for bits in (0, 3, 16, "2", True)],
+        ({"ttl": 0}, "ttl"),
+        ({"ttl": float("nan")}, "ttl"),
+        ({"expires_in": 0}, "expires_in"),
+        ({"expires_in": 10**12}, "expires_in"),
+        ({"issued_at": -1}, "issued_at"),
+        ({"issued_at": datetime(2024, 1, 1)}, "time zone"),
+    ],
+)
+def test_a_list_that_no_gate_would_accept_is_not_issued(
+    issuer: Issuer, wrong: dict[str, object], sentence: str
+) -> None:
+    """The sentence names the argument at fault."""
+    with pytest.raises(ValueError, match=sentence):
+        issuer.status_list(**{"uri": STATUS, "statuses": {}, **wrong})
+
+
+def test_a_list_that_gates_would_not_read_is_not_issued(issuer: Issuer) -> None:
+    """One that cannot be compressed is too long before it is too large."""
+    noise = random.Random(1).randbytes(2_400_000)
+    with pytest.raises(ValueError, match="divide the licenses"):
+        issuer.status_list(STATUS, dict(enumerate(noise)), bits=8)
 
 
 def test_a_large_license_is_warned_about(issuer: Issuer) -> None:

@@ -143,8 +143,8 @@ def test_a_key_that_lands_between_two_looks_costs_no_second_fetch() -> None:
     setup = Setup("a")
     setup.find("a")
     assert setup.store._flight_for(("a", "EdDSA")) is None
-    seen, looks = setup.store._current, iter([None])
-    setup.store._current = lambda: next(looks, seen())  # type: ignore[method-assign]
+    seen, looks = setup.store.current, iter([None])
+    setup.store.current = lambda: next(looks, seen())  # type: ignore[method-assign]
     assert setup.find("a") is setup.store.snapshot
     assert setup.issuer.asked == 1
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from math import inf
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from licet.core.documents.flight import Flight
 from licet.core.documents.health import Health, Trouble
 from licet.core.documents.remote import RemoteDocument
 from licet.core.documents.schedule import Decision, Need, Schedule, State, Unavailable, UnknownKey
+from licet.core.documents.unusable import Unusable
 from licet.core.transport import Response, Transport, TransportError
 from tests.core.hands import Hands
 from tests.core.loopback import Loopback, Request, reply, until
@@ -423,6 +425,169 @@ def test_warming_what_came_with_the_installation_gives_the_flight_time_to_begin(
     released.set()
     rest()
     assert text.look_at == hands.monotonic + 480
+    assert len(transport.asked) == 1
+
+
+def test_a_copy_says_itself_how_long_it_is_good_and_when_it_ends() -> None:
+    """What a kind of document knows of its copies goes before the fields of the answer."""
+    asked: list[tuple[bytes, float | None, float]] = []
+
+    class Dated(Text):
+        def good_for(self, value: Copy, said: float | None, wall: float) -> float | None:
+            asked.append((value.text, said, wall))
+            return 200.0
+
+        def ends(self, value: Copy) -> float:
+            return 1_800_000_300.0
+
+    hands = Hands()
+    transport = Recorded([answered(etag='"1"', cache_control="max-age=90"), answered(status=304)])
+    text = Dated("http://127.0.0.1/x", hands, transport=transport)
+    assert text.fetch()
+    assert text.look_at == hands.monotonic + 160
+    assert text.snapshot == Copy(b"one", 1_800_000_300.0)
+    hands.advance(160)
+    assert text.fetch()
+    assert asked == [(b"one", 90.0, 1_800_000_000.0), (b"one", None, 1_800_000_160.0)]
+    assert text.look_at == hands.monotonic + 140, "its end is nearer than its next refresh"
+    hands.advance(140)
+    assert text.current() is None
+    assert text.fetch()
+    assert [one.get("if-none-match") for one in transport.asked] == [None, '"1"', None]
+
+
+def test_what_may_serve_is_had_without_a_lock() -> None:
+    """In memory and before `look_at`; past its end on either clock there is nothing."""
+    text, transport, hands = document()
+    assert text.current() is None
+    text.fetch()
+    with text._lock:
+        assert text.current() is text.snapshot
+    hands.advance(480)
+    assert text.current() is not None, "while a newer one is fetched"
+    rest()
+    assert len(transport.asked) == 2
+    hands.suspend(600 + 86_400)
+    assert text.current() is None
+
+
+def test_a_word_for_what_is_of_no_use_is_told() -> None:
+    """A fixed one, where whoever reads it has one."""
+
+    class Strict(Text):
+        def parse(self, response: Response, before: Copy | None) -> Copy:
+            raise Unusable("older")
+
+    text = Strict("http://127.0.0.1/x", Hands(), transport=Recorded())
+    assert text.fetch() is False
+    assert text.health().error == "older"
+
+
+def test_a_hint_fetches_at_once_behind_the_back() -> None:
+    """However fresh the copy at hand is; it serves meanwhile, and hints do not add up."""
+    released = threading.Event()
+    text, transport, _ = document(OK, answered(b"two"))
+    text.fetch()
+    transport.before = lambda: released.wait(20)
+    with text._guarded:
+        # Not yet begun, so what it brings is newer than whatever was said until now.
+        text._board()
+    text.hasten()
+    assert text.current() == text.snapshot
+    until(lambda: len(transport.asked) == 2)
+    released.set()
+    rest()
+    assert text.replacements[1:] == [(b"one", b"two")]
+    assert len(transport.asked) == 2
+    assert text.health().state is State.FRESH
+
+
+def test_a_hint_is_not_lost_on_a_flight_that_left_before_it() -> None:
+    """Its answer may be older than the change: one more follows, and only one."""
+    begun, released = threading.Event(), threading.Event()
+    text, transport, hands = document(OK, answered(b"before"), answered(b"after"))
+    text.fetch()
+    hands.advance(480)
+    transport.before = lambda: (begun.set(), released.wait(20))
+    assert text.look()
+    assert begun.wait(10)
+    for _ in range(3):
+        text.hasten()
+    assert len(transport.asked) == 2
+    released.set()
+    until(lambda: text.snapshot is not None and text.snapshot.text == b"after")
+    rest()
+    assert len(transport.asked) == 3
+    assert text.health().state is State.FRESH
+
+
+def test_no_hint_is_lost_whoever_gives_it() -> None:
+    """Threads that change the document and say so end with the last change in force."""
+
+    class Changing(Recorded):
+        now = 0
+
+        def fetch(self, url: str, *, headers: Any, deadline: float, max_bytes: int) -> Response:
+            was = self.now
+            time.sleep(0.0005)
+            return answered(b"%d" % was)
+
+    transport, counting = Changing(), threading.Lock()
+    text = Text("http://127.0.0.1/x", Hands(), transport=transport)
+    text.fetch()
+
+    def change() -> None:
+        for _ in range(50):
+            with counting:
+                transport.now += 1
+            text.hasten()
+            # So that some are given before a flight, some in it and some behind it.
+            time.sleep(0.0002)
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    until(lambda: text.snapshot is not None and text.snapshot.text == b"200")
+    until(text.at_rest)
+    assert len(text.replacements) < 200, "and they do not add up"
+
+
+def test_a_hint_waits_for_the_back_off() -> None:
+    """A server in trouble is not asked more often; whoever looks afterwards asks it."""
+    text, transport, hands = document(OK, TransportError("connect"), answered(b"two"))
+    text.fetch()
+    text.hasten()
+    until(lambda: text.health().failures == 1)
+    text.hasten()
+    rest()
+    assert len(transport.asked) == 2
+    assert text.look_at == hands.monotonic + 0.5
+    hands.advance(0.5)
+    assert text.look()
+    until(lambda: text.snapshot is not None and text.snapshot.text == b"two")
+
+
+def test_a_hint_about_what_was_never_fetched_fetches_it() -> None:
+    """And one about what is nowhere does nothing."""
+    text, transport, hands = document()
+    text.hasten()
+    until(lambda: text.snapshot is not None)
+    assert len(transport.asked) == 1
+    fixed = Text(None, hands, transport=transport)
+    fixed._begin_with(Copy(b"floor"))
+    fixed.hasten()
+    assert fixed.look_at == inf
+    assert len(transport.asked) == 1
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_hint_without_threads_is_followed_inline() -> None:
+    """Whoever gives it performs the fetch, as whoever looks would."""
+    text, transport, _ = document()
+    text.hasten()
+    assert text.snapshot is not None
     assert len(transport.asked) == 1
 
 

@@ -168,6 +168,70 @@ def test_a_cooldown_of_zero_never_runs_out() -> None:
     assert short.decide(at(1), MISSING) == UnknownKey()
 
 
+def test_a_document_may_be_good_for_less_than_a_minute() -> None:
+    """The floor of lifetimes is 60 seconds, but for those that say otherwise."""
+    made = schedule(min_age=1.0)
+    for asked, lifetime in ((0.0, 1.0), (1.0, 1.0), (5.0, 5.0), (None, MAX_AGE)):
+        made.on_result(at(0), asked)
+        assert made.lifetime == lifetime
+    usual = schedule()
+    usual.on_result(at(0), 5.0)
+    assert usual.lifetime == 60.0
+
+
+def test_a_copy_may_have_an_end_of_its_own() -> None:
+    """From then on it is DEAD by either clock, whatever its lifetime and its patience."""
+    made = schedule()
+    made.on_result(at(0), None, ends=at(700).wall)
+    for moment, state in {
+        479.9: State.FRESH,
+        480.0: State.DUE,
+        600.0: State.STALE,
+        699.9: State.STALE,
+        700.0: State.DEAD,
+    }.items():
+        assert made.state(at(moment)) is state
+    assert made.state(at(1, suspended=698.9)) is State.FRESH
+    assert made.state(at(1, suspended=699)) is State.DEAD
+    assert made.changes_at(at(650)) == 700.0
+
+
+def test_an_end_within_the_lifetime_cuts_it() -> None:
+    """Whoever waits for the copy to get worse looks in time; the next copy has no such end."""
+    made = schedule()
+    made.on_result(at(0), None, ends=at(500).wall)
+    assert made.changes_at(at(0)) == 480.0
+    assert made.changes_at(at(490)) == 500.0
+    made.on_result(at(0), None, ends=at(100).wall)
+    assert made.changes_at(at(0)) == 100.0
+    made.on_result(at(0), None)
+    assert made.stale_until == 600 + MAX_STALE
+
+
+def test_a_hint_makes_the_copy_at_hand_due() -> None:
+    """It serves as before, and a newer one is fetched; the next result is as good as any."""
+    made = loaded()
+    made.on_hint(at(10))
+    assert made.state(at(10)) is State.DUE
+    assert made.decide(at(10), PRESENT) == UseAndRefresh()
+    made.on_result(at(11), None)
+    assert made.due_at == 11 + 480
+    made.on_hint(at(700))
+    assert made.due_at == 11 + 480, "it was due before"
+
+
+@pytest.mark.parametrize("flying", [False, True])
+def test_what_is_owed_is_looked_at_in_time(flying: bool) -> None:
+    """A flight has five seconds to begin; a failure is given its back-off; else it is now."""
+    made = loaded()
+    assert made.owed_at(at(0), flying) == 480.0
+    assert made.owed_at(at(480), flying) == (485.0 if flying else 480.0)
+    assert made.owed_at(at(598), flying) == (600.0 if flying else 598.0)
+    made.on_error(at(480))
+    assert made.owed_at(at(480), flying) == (485.0 if flying else 480.5)
+    assert schedule().owed_at(at(0), flying) == -inf
+
+
 def test_a_floor_starts_due() -> None:
     """The bundled set serves at once, and a newer one is fetched at once."""
     made = schedule()

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
+from licet.core.documents.unusable import Unusable
 from licet.core.tls import TlsFailure
 from licet.core.transport import Response, Transport, TransportError
 
@@ -82,7 +83,8 @@ def exchange(
     Args:
         source: where it is.
         transport: what sends the request.
-        parse: reads the body of a 200; raises ValueError where it is of no use.
+        parse: reads the body of a 200; raises ValueError where it is of no use, and Unusable to
+            say why.
         etag: of the copy at hand; None to be given the document whatever it is.
         wall: now, in seconds since the Unix epoch.
     """
@@ -103,6 +105,8 @@ def exchange(
         return Fetched(parse(response), response.headers.get("etag"), fresh)
     except TransportError as error:
         return Failed(error.reason, tls=error.tls)
+    except Unusable as unusable:
+        return Failed(unusable.word)
     except ValueError:
         return Failed("invalid")
     except Exception as error:

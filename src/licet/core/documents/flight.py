@@ -121,10 +121,10 @@ class _Within:
         return self.flight.outcome
 
 
-def start(target: Callable[[], None]) -> bool:
+def start(target: Callable[[], None], name: str = "licet-flight") -> bool:
     """Have a daemon thread of Licet's own run `target`; return whether one could be started."""
     try:
-        threading.Thread(target=target, name="licet-flight", daemon=True).start()
+        threading.Thread(target=target, name=name, daemon=True).start()
     except RuntimeError:
         # No thread is left, or the interpreter starts none any more.
         return False

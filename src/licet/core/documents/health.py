@@ -18,7 +18,7 @@ class Trouble(Enum):
 
 
 class Outage:
-    """Fetches that failed in a row.
+    """Fetches that failed in a row, and what has come of it.
 
     Attributes:
         error: why the latest one did, a fixed word; None where it did not.
@@ -29,6 +29,7 @@ class Outage:
     def __init__(self) -> None:
         self.error: str | None = None
         self.correlation_id: str | None = None
+        self._troubles: frozenset[Trouble] = frozenset()
 
     def goes_on(self, error: str) -> None:
         """Take note of a failure."""
@@ -38,6 +39,11 @@ class Outage:
     def ends(self) -> None:
         """Take note of a success."""
         self.error = self.correlation_id = None
+
+    def worse(self, health: Health) -> list[tuple[Trouble, Health]]:
+        """Return the troubles that there are now, and were not the last time this was asked."""
+        known, self._troubles = self._troubles, health.troubles
+        return [(trouble, health) for trouble in Trouble if trouble in self._troubles - known]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import os
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Generic, TypeVar
 
 from licet.core.clock import Clock
 from licet.core.documents.exchange import Answer, Failed, Fetched, Source, exchange
 from licet.core.documents.flight import Flight
-from licet.core.documents.health import Health, Outage, Trouble
+from licet.core.documents.health import Health, Outage
+from licet.core.documents.kind import Kind, T
 from licet.core.documents.schedule import (
+    BEGIN_WITHIN,
     Decision,
     Instant,
     Join,
@@ -32,16 +32,14 @@ from licet.core.documents.schedule import (
     UseAndRefresh,
 )
 from licet.core.forks import tell_of_forks
-from licet.core.transport import Response, Transport
+from licet.core.transport import Transport
 
-T = TypeVar("T")
-
-#: Seconds: for one fetch as a whole; what its followers wait beyond that; the time a background
-#: flight has to begin before a request takes it over; after which one is given up as lost.
-DEADLINE, MARGIN, BEGIN_WITHIN, LOST_AFTER = 5.0, 0.5, 5.0, 30.0
+#: Seconds: for one fetch as a whole; what its followers wait beyond that; after which one is
+#: given up as lost.
+DEADLINE, MARGIN, LOST_AFTER = 5.0, 0.5, 30.0
 
 
-class RemoteDocument(ABC, Generic[T]):
+class RemoteDocument(Kind[T]):
     """One document behind one URL; `snapshot` is read without a lock and swapped whole.
 
     Args:
@@ -73,7 +71,6 @@ class RemoteDocument(ABC, Generic[T]):
         self._schedule, self._transport, self._clock = schedule, transport, clock
         self._etag: str | None = None
         self._outage = Outage()
-        self._troubles: frozenset[Trouble] = frozenset()
         self._flight: Flight | None = None
         self._begun_at: float | None = None
         self._launched_at: float | None = None
@@ -81,31 +78,14 @@ class RemoteDocument(ABC, Generic[T]):
         self.after_fork()
         tell_of_forks(self)
 
-    @abstractmethod
-    def parse(self, response: Response, before: T | None) -> T:
-        """Return what a 200 says; `before` is the copy at hand. Runs outside the lock.
-
-        Raises:
-            ValueError: nothing that can be used; the fetch has failed.
-        """
-
-    @abstractmethod
-    def renewed(self, value: T, stale_until: float) -> T:
-        """Return `value` with the wall time, in seconds, until which it may be served."""
-
-    @abstractmethod
-    def replaced(self, before: T | None, after: T) -> None:
-        """Hear of a new copy, just fetched and in place. Runs outside the lock."""
-
-    @abstractmethod
-    def troubled(self, trouble: Trouble, health: Health) -> None:
-        """Hear of something that has become worse. Runs outside the lock."""
-
-    def failed(self, failure: Failed, correlation_id: str | None) -> None:
-        """Hear of every fetch that failed. Runs outside the lock."""
-
-    def landed(self) -> None:
-        """Do what has time until a flight is over; runs in its thread, when nobody waits."""
+    def current(self) -> T | None:
+        """Return the copy at hand if it may serve; takes no lock unless something is owed."""
+        # The time first: a copy that has just landed is in place before its time is.
+        if self._clock.monotonic() < self.look_at:
+            snapshot = self.snapshot
+            if snapshot is not None and self._clock.wall() < snapshot.stale_until:
+                return snapshot
+        return self.snapshot if self.look() else None
 
     def look(self) -> bool:
         """Do what is owed: start a refresh that is due; say whether memory may still serve.
@@ -120,13 +100,12 @@ class RemoteDocument(ABC, Generic[T]):
         with self._guarded:
             self._drop_lost(now)
             decision = self._schedule.decide(now, Need.PRESENT)
-            begin = self._refresh(now) if isinstance(decision, UseAndRefresh) else None
+            begin = self._refresh(now) if isinstance(decision, UseAndRefresh) else _nothing
             self._plan(now)
-            worse = self._worse(now)
+            worse = self._outage.worse(self._health(now))
         for trouble in worse:
             self.troubled(*trouble)
-        if begin is not None:
-            begin()
+        begin()
         return isinstance(decision, Use | UseAndRefresh)
 
     def warm(self) -> None:
@@ -138,9 +117,27 @@ class RemoteDocument(ABC, Generic[T]):
             if not fresh and not self._schedule.backing_off(now) and self._launched_at is None:
                 flight, self._launched_at = self._board(), now.monotonic
                 self._plan(now)
-        # Where no thread starts, the first request finds the flight unclaimed and performs it.
+        # Where no thread starts, the first request performs it.
         if flight is not None and not flight.claimed:
             flight.launch()
+
+    def hasten(self) -> None:
+        """Have it fetched anew in the background, since somebody says that there is a newer one.
+
+        While a failure is too recent, the first to look afterwards fetches it.
+        """
+        if self._source is None:
+            return
+        now = self._now()
+        with self._guarded:
+            self._drop_lost(now)
+            self._schedule.on_hint(now)
+            # A flight that has begun may have left before the change.
+            self._once_more = self._begun_at is not None
+            waits = self._once_more or self._schedule.backing_off(now)
+            begin = _nothing if waits else self._refresh(now)
+            self._plan(now)
+        begin()
 
     def health(self) -> Health:
         """Return how the document is doing; starts nothing and changes nothing."""
@@ -152,6 +149,7 @@ class RemoteDocument(ABC, Generic[T]):
         """Begin in this process: leave a parent's flight, lock and draws behind."""
         self._process = os.getpid()
         self._lock = threading.Lock()
+        self._once_more = False
         self._end_flight()
         self._schedule.redraw()
         self._plan(self._now())
@@ -200,22 +198,28 @@ class RemoteDocument(ABC, Generic[T]):
             self._paid = True
         return self._board()
 
-    def _refresh(self, now: Instant) -> Callable[[], None] | None:
+    def _refresh(self, now: Instant) -> Callable[[], None]:
         """Return what makes the refresh that is due begin, to be called without the lock."""
         flight = self._board()
         if flight.claimed:
-            return None
+            return _nothing
         if self._launched_at is None:
             self._launched_at = now.monotonic
             return lambda: None if flight.launch() else flight.fly()
-        return flight.fly if now.monotonic - self._launched_at >= BEGIN_WITHIN else None
+        return flight.fly if now.monotonic - self._launched_at >= BEGIN_WITHIN else _nothing
 
     def _board(self) -> Flight:
         """Return the one flight that there is, made now if there is none."""
         if self._flight is None:
             work = partial(self._fetch, self._ticket)
-            self._flight = Flight(work, DEADLINE + MARGIN, self.landed)
+            self._flight = Flight(work, DEADLINE + MARGIN, self._behind)
         return self._flight
+
+    def _behind(self) -> None:
+        """Do what is left once nobody waits for a flight; without the lock."""
+        self.landed()
+        if self._once_more:
+            self.hasten()
 
     def _end_flight(self) -> None:
         self._flight = self._begun_at = self._launched_at = None
@@ -231,12 +235,7 @@ class RemoteDocument(ABC, Generic[T]):
             self._schedule.on_error(now)
 
     def _plan(self, now: Instant) -> None:
-        at = self._schedule.changes_at(now)
-        if self._schedule.state(now) in (State.DUE, State.STALE):
-            flying = self._flight is not None
-            owed = now.monotonic + BEGIN_WITHIN if flying else self._schedule.retry_at
-            at = min(at, max(now.monotonic, owed))
-        self.look_at = at
+        self.look_at = self._schedule.owed_at(now, flying=self._flight is not None)
 
     def _fetch(self, ticket: object) -> bool:
         """Perform one flight, without the lock; return whether it succeeded."""
@@ -245,7 +244,9 @@ class RemoteDocument(ABC, Generic[T]):
                 return False
             began = self._now()
             self._begun_at = began.monotonic
-            before, etag = self.snapshot, self._etag
+            before = self.snapshot
+            # What may not be used must not be confirmed.
+            etag = self._etag if before is not None and began.wall < self.ends(before) else None
         # What is left when a worker is told to stop in the middle.
         answer: Answer[T] = Failed("interrupted")
         try:
@@ -273,14 +274,15 @@ class RemoteDocument(ABC, Generic[T]):
                 self._schedule.on_error(now, answer.retry_after)
             else:
                 self._outage.ends()
-                self._schedule.on_result(began, answer.lifetime)
                 if isinstance(answer, Fetched):
                     after, self._etag = answer.value, answer.etag
                 if after is not None:  # pragma: no branch - what was confirmed is there
+                    lifetime = self.good_for(after, answer.lifetime, began.wall)
+                    self._schedule.on_result(began, lifetime, self.ends(after))
                     after = self.renewed(after, self._schedule.stale_until_wall)
                 self.snapshot = after
             self._plan(now)
-            worse, outage = self._worse(now), self._outage.correlation_id
+            worse, outage = self._outage.worse(self._health(now)), self._outage.correlation_id
         if isinstance(answer, Failed):
             self.failed(answer, outage)
         for trouble in worse:
@@ -293,8 +295,6 @@ class RemoteDocument(ABC, Generic[T]):
         in_flight = self._flight is not None and self._flight.claimed
         return Health.of(self._schedule, now, self._outage, in_flight)
 
-    def _worse(self, now: Instant) -> list[tuple[Trouble, Health]]:
-        """Return the troubles there are and were not, the last time this was asked."""
-        health = self._health(now)
-        known, self._troubles = self._troubles, health.troubles
-        return [(trouble, health) for trouble in Trouble if trouble in self._troubles - known]
+
+def _nothing() -> None:
+    """Begin nothing."""

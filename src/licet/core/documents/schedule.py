@@ -13,10 +13,12 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple, TypeAlias
 
-#: Seconds: the least lifetime that an answer can ask for, and the longest `Retry-After` honoured.
+#: Seconds: the least lifetime an answer usually can ask for; the longest `Retry-After` honoured.
 MIN_AGE, MAX_RETRY_AFTER = 60.0, 300.0
 #: Seconds: the first pause after a failure, doubled with each further one up to the last.
 FIRST_BACK_OFF, LAST_BACK_OFF = 1.0, 60.0
+#: Seconds that a background flight has to begin before a request takes it over.
+BEGIN_WITHIN = 5.0
 #: Fetches for something that is not in the document: so many at once, then one per cooldown.
 BURST = 2.0
 
@@ -84,12 +86,19 @@ class Schedule:
         max_stale: seconds past its lifetime that a copy may be used; 0 for not at all.
         cooldown: seconds after which one more fetch for something missing is allowed.
         random: returns a number in [0, 1).
+        min_age: seconds: the least lifetime, whatever an answer asks for.
     """
 
     def __init__(
-        self, max_age: float, max_stale: float, cooldown: float, random: Callable[[], float]
+        self,
+        max_age: float,
+        max_stale: float,
+        cooldown: float,
+        random: Callable[[], float],
+        min_age: float = MIN_AGE,
     ) -> None:
         self.max_age, self.max_stale, self.cooldown = max_age, max_stale, cooldown
+        self.min_age = min_age
         self._random = random
         self.confirmed: Instant | None = None
         self.due_at = self.expires_at = self.stale_until = self.stale_until_wall = -inf
@@ -136,16 +145,21 @@ class Schedule:
         self._refill(now)
         self._budget -= 1
 
-    def on_result(self, now: Instant, lifetime: float | None) -> None:
+    def on_result(self, now: Instant, lifetime: float | None, ends: float = inf) -> None:
         """Take note that the copy at hand is the current one, new or confirmed.
 
         Args:
             now: the moment.
             lifetime: seconds that the answer claims for it; None where it says nothing.
+            ends: the wall time from which on it may not be used, whatever else holds.
         """
-        wanted = self.max_age if lifetime is None else max(MIN_AGE, lifetime)
-        self._date(now, min(wanted, self.max_age))
+        wanted = self.max_age if lifetime is None else max(self.min_age, lifetime)
+        self._date(now, min(wanted, self.max_age), ends)
         self.failures, self.retry_at, self._succeeded = 0, -inf, True
+
+    def on_hint(self, now: Instant) -> None:
+        """Take note that there is a newer one, as somebody says: what is at hand is due."""
+        self.due_at = min(self.due_at, now.monotonic)
 
     def on_error(self, now: Instant, retry_after: float | None = None) -> None:
         """Take note that a fetch failed; the copy at hand stays what it is.
@@ -204,6 +218,19 @@ class Schedule:
         """Return the seconds, at least one, to the next attempt permitted."""
         return max(1.0, self.retry_at - now.monotonic)
 
+    def owed_at(self, now: Instant, flying: bool) -> float:
+        """Return the monotonic time at which somebody has to look what is to be done.
+
+        Args:
+            now: the moment.
+            flying: whether a flight is under way, or is to begin.
+        """
+        at = self.changes_at(now)
+        if self.state(now) in (State.DUE, State.STALE):
+            next_look = now.monotonic + BEGIN_WITHIN if flying else self.retry_at
+            at = min(at, max(now.monotonic, next_look))
+        return at
+
     def changes_at(self, now: Instant) -> float:
         """Return the monotonic time at which the copy at hand gets worse by itself."""
         match self.state(now):
@@ -215,12 +242,13 @@ class Schedule:
                 return self.stale_until
         return -inf
 
-    def _date(self, now: Instant, lifetime: float) -> None:
+    def _date(self, now: Instant, lifetime: float, ends: float = inf) -> None:
         self.confirmed, self.lifetime = now, lifetime
         self.due_at = now.monotonic + lifetime * self._ahead
-        self.expires_at = now.monotonic + lifetime
-        self.stale_until = self.expires_at + self.max_stale
-        self.stale_until_wall = now.wall + lifetime + self.max_stale
+        last = min(lifetime + self.max_stale, ends - now.wall)
+        self.expires_at = now.monotonic + min(lifetime, last)
+        self.stale_until = now.monotonic + last
+        self.stale_until_wall = now.wall + last
 
     def _budget_now(self, now: Instant) -> float:
         if self.cooldown <= 0:

@@ -24,6 +24,8 @@ from licet.core.token.signature import ALGORITHMS, Verifier, family, names_of, v
 
 MAX_KEYS = 100
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+#: The members that say a key was given up (OpenID Federation 1.0, section 8.7.2).
+REVOKED = frozenset({"revoked", "revoked_at"})
 #: The members a thumbprint is made of (RFC 7638, section 3.2; RFC 8037, section 2).
 REQUIRED = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
 
@@ -61,6 +63,11 @@ class KeySet:
 
     keys: Mapping[tuple[str, str], VerifyKey]
     rejected: tuple[Rejected, ...]
+
+
+#: What is true of a key under whatever guise it stands there a second time: whoever has read the
+#: set can sign with it, or its issuer has given it up.
+_SPOILING = ("private_key_in_jwks", "revoked")
 
 
 class _Refused(Exception):
@@ -101,8 +108,7 @@ def read_jwks(document: Mapping[str, Any], algorithms: Collection[str]) -> KeySe
             keys.update({(key.kid, key.alg): key for key in taken})
         except _Refused as refused:
             rejected.append(Rejected(escape(kid) if isinstance(kid, str) else "?", str(refused)))
-            if str(refused) == "private_key_in_jwks" and isinstance(kid, str):
-                # Whoever has read the set can sign with it, also under its public twin.
+            if str(refused) in _SPOILING and isinstance(kid, str):
                 spoilt.add(kid)
     usable = {name: key for name, key in keys.items() if key.kid not in spoilt}
     return KeySet(usable, tuple(rejected))
@@ -112,6 +118,9 @@ def _read(jwk: object, names: list[str]) -> list[VerifyKey]:
     """Return one key under each header name it serves."""
     if not isinstance(jwk, dict):
         raise _Refused("not_an_object")
+    if not REVOKED.isdisjoint(jwk):
+        # Whatever they say: who writes it means that the key is to be used no longer.
+        raise _Refused("revoked")
     kty = jwk.get("kty")
     if kty == "oct":
         raise _Refused("symmetric_in_jwks")

@@ -99,7 +99,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
 
     def at_hand(self, kid: str, alg: str) -> tuple[KeySnapshot, VerifyKey] | None:
         """Return what `find` does, None where that has to be waited for or refused."""
-        snapshot = self._current()
+        snapshot = self.current()
         if snapshot is None or (key := snapshot.keys.get((kid, alg))) is None:
             return None
         return snapshot, key
@@ -129,7 +129,7 @@ class KeyStore(RemoteDocument[KeySnapshot]):
         if flight is not None:
             begins_now = not flight.claimed
             succeeded = yield flight if patience is None else flight.within(patience)
-        snapshot = self._current()
+        snapshot = self.current()
         if snapshot is not None and (key := snapshot.keys.get(name)) is not None:
             return snapshot, key
         if not succeeded or snapshot is None:
@@ -191,15 +191,6 @@ class KeyStore(RemoteDocument[KeySnapshot]):
 
     def _unkept(self, reason: str) -> None:
         self._emit("keys.snapshot", reason=reason)
-
-    def _current(self) -> KeySnapshot | None:
-        """Return the snapshot if it may serve; takes no lock unless something is owed."""
-        # The time first: a set that has just landed is in place before its time is.
-        if self._clock.monotonic() < self.look_at:
-            snapshot = self.snapshot
-            if snapshot is not None and self._clock.wall() < snapshot.stale_until:
-                return snapshot
-        return self.snapshot if self.look() else None
 
     def _flight_for(self, name: tuple[str, str]) -> Flight | None:
         """Return the flight to wait for, None if the key has just landed; else raise."""
