@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from licet.core.clock import Clock
 from licet.core.errors import (
@@ -25,6 +25,9 @@ from licet.core.errors import (
 )
 from licet.core.flow import Flow
 from licet.core.grants import Grant
+
+if TYPE_CHECKING:
+    from licet.core.installation.refresh import Refresher
 
 #: Seconds between two looks at the file, and between two tries of a replacement that failed.
 LOOK_EVERY = 1.0
@@ -93,6 +96,16 @@ def _stripped(text: bytes) -> bytes | None:
     return text.strip() or None
 
 
+class _Held(NamedTuple):
+    grant: Grant
+    credential: bytes
+
+
+class _Failed(NamedTuple):
+    error: LicenseError
+    credential: bytes
+
+
 class Installation:
     """Keeps the installation's license that was last seen to hold.
 
@@ -102,6 +115,7 @@ class Installation:
         judge: a remembered grant, or the full verification of a credential.
         clock: for trying a failed replacement at most once a second.
         refused: told of every replacement that does not hold.
+        refresher: has the license refreshed before it ends; None where nobody can be asked.
     """
 
     def __init__(
@@ -112,22 +126,29 @@ class Installation:
         judge: Callable[[bytes], Flow[Grant]],
         clock: Clock,
         refused: Callable[[LicenseError], None],
+        refresher: Refresher | None = None,
     ) -> None:
         self._source = source
         self._recall = recall
         self._judge = judge
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._refused = refused
+        self._refresher = refresher
+        if refresher is not None:
+            refresher.take = self._take
         self._retry_at = -inf
-        self._failure: LicenseError | None = None
+        self._failed: _Failed | None = None
         #: The credential that was last seen to hold.
         self.kept: bytes | None = None
 
     def recall(self) -> tuple[Grant, bytes] | None:
         """Return the license and its credential where nothing has to be looked at, else None."""
-        kept = self.kept
-        if kept is None or self._clock.monotonic() >= self._source.look_at:
+        kept, now = self.kept, self._monotonic()
+        if kept is None or now >= self._source.look_at:
             return None
+        refresher = self._refresher
+        if refresher is not None and now >= refresher.look_at:
+            refresher.look()
         grant = self._recall(kept)
         return None if grant is None else (grant, kept)
 
@@ -139,32 +160,72 @@ class Installation:
             LicenseUnavailable: undecided.
         """
         presented, kept = self._source.read(), self.kept
-        failure: LicenseError | None = None
+        failed: _Failed | None = None
         if presented is not None and presented != kept:
-            now = self._clock.monotonic()
-            failure = self._failure
-            if kept is None or failure is None or now >= self._retry_at:
-                try:
-                    grant = yield from self._judged(presented)
-                except LicenseError as error:
-                    # Kept without its trace, whose frames hold the credential.
-                    failure = self._failure = error.again()
-                    self._retry_at = now + LOOK_EVERY
-                    if kept is not None:
-                        self._refused(error)
-                else:
-                    self.kept, self._failure = presented, None
-                    return grant, presented
+            now = self._monotonic()
+            failed = self._failed
+            if kept is None or failed is None or now >= self._retry_at:
+                found = yield from self._latest(presented)
+                if isinstance(found, _Held):
+                    self._failed = None
+                    return self._serving(found)
+                failed = self._failed = found
+                self._retry_at = now + LOOK_EVERY
+                if kept is not None:
+                    self._refused(failed.error)
         if kept is not None:
-            try:
-                return (yield from self._judged(kept)), kept
-            except LicenseError as error:
-                # Undecided is not a no, whatever became of the replacement.
-                if failure is None or isinstance(error, LicenseUnavailable):
-                    failure = error.again()
-        if failure is None:
+            found = yield from self._latest(kept)
+            if isinstance(found, _Held):
+                return self._serving(found)
+            # Undecided is not a no, whatever became of the replacement.
+            if failed is None or isinstance(found.error, LicenseUnavailable):
+                failed = found
+        if failed is None:
             return None
-        raise unlicensed(failure)
+        word = _word(failed.error)
+        if word in ("expired", "suspended"):
+            # Only its issuer can mend that, and may have done so.
+            self._have_refreshed(failed.credential, wanting=True)
+        raise unlicensed(failed.error)
+
+    def _serving(self, found: _Held) -> tuple[Grant, bytes]:
+        self.kept = found.credential
+        self._have_refreshed(found.credential)
+        return found
+
+    def _have_refreshed(self, credential: bytes, *, wanting: bool = False) -> None:
+        refresher = self._refresher
+        if refresher is not None:
+            refresher.follow(credential, wanting=wanting)
+            if self._monotonic() >= refresher.look_at:
+                refresher.look()
+
+    def _latest(self, credential: bytes) -> Flow[_Held | _Failed]:
+        """Judge a credential and what its license was refreshed to; the later that holds wins."""
+        failures: list[_Failed] = []
+        candidates: tuple[bytes, ...] = (credential,)
+        if self._refresher is not None:
+            try:
+                candidates = yield from self._refresher.renewals.candidates(credential)
+            except LicenseUnavailable as error:
+                failures.append(_Failed(error.again(), credential))
+        for each in candidates:
+            try:
+                return _Held((yield from self._judged(each)), each)
+            except LicenseError as error:
+                # Kept without its trace, whose frames hold the credential.
+                failures.append(_Failed(error.again(), each))
+        undecided = [each for each in failures if isinstance(each.error, LicenseUnavailable)]
+        return (undecided or failures)[0]
+
+    def _take(self, credential: bytes) -> Flow[None]:
+        """Put a refreshed token into force, if nothing stands against it.
+
+        Raises:
+            LicenseError: something does.
+        """
+        yield from self._judged(credential)
+        self.kept = credential
 
     def missing(self) -> InstallationUnlicensed:
         """Return the answer for an installation without any license."""
