@@ -26,7 +26,6 @@ from tests.core.worlds import (
     judge,
     token_of,
     told,
-    validator_of,
     verdict,
 )
 from tests.licenses import FORGER, ISSUER_NAME
@@ -255,9 +254,8 @@ def test_a_withdrawal_counts_before_a_store_has_taken_it(
     assert only(world, gate, token) == "yes"
     assert gate.recall(token.encode()) is not None
     server.revoke(license_key)
-    withdrawals = validator_of(gate)._withdrawals
-    store = withdrawals._store
-    assert store is not None
+    withdrawals = gate.withdrawals
+    (store,) = withdrawals._boards
 
     class Cancelled(BaseException):
         """What a task is ended by."""
@@ -271,13 +269,13 @@ def test_a_withdrawal_counts_before_a_store_has_taken_it(
 
     class Slow:
         def __getattr__(self, name: str) -> Any:
-            return (lambda *args: Away()) if name == "put" else getattr(store, name)
+            return (lambda *args: Away()) if name == "announce" else getattr(store, name)
 
-    withdrawals._store = Slow()  # type: ignore[assignment]
+    withdrawals._boards = (Slow(),)  # type: ignore[assignment]
     with pytest.raises(BaseException) as raised:  # noqa: PT011 - a group, in event loops
         only(world, gate, license_key)
     assert not isinstance(raised.value, AssertionError)
-    withdrawals._store = store
+    withdrawals._boards = (store,)
     assert gate.recall(token.encode()) is None
     assert only(world, gate, token) == only(world, gate, license_key) == "online:revoked"
 
@@ -286,7 +284,7 @@ def test_lifting_leaves_what_was_told_since(tmp_path: Path) -> None:
     """A withdrawal that another thread hears of in the middle, later than the yes, stays."""
     subject = Subject("license", ISSUER_NAME, "lic_1")
     store: Store = open_store(f"sqlite:///{tmp_path}/licet.db")
-    withdrawals = Withdrawals(store)
+    withdrawals = Withdrawals((store,))
     flow.run(withdrawals.record(Withdrawal("revoked", 10.0), subject))
     lifting = withdrawals.lift(20.0, subject)
     effect: Effect[Any] = next(lifting)

@@ -133,13 +133,6 @@ def test_a_malformed_claim_refuses_the_license_also_beside_good_ones(
         read_conditions({**CLAIMS, claim: value})
 
 
-def test_what_cannot_be_judged_refuses() -> None:
-    """A status list, until it is read, is nothing to be skipped."""
-    with pytest.raises(LicenseInvalid) as caught:
-        read_conditions({"status": {"status_list": {"idx": 1, "uri": "https://x.example"}}})
-    assert caught.value.reason == "constraint_not_supported:status"
-
-
 def test_a_binding_is_a_condition() -> None:
     """`cnf` is kept apart from the rules: it is judged last, and takes a store."""
     read = conditions({"cnf": {"jkt": JKT}})

@@ -154,7 +154,12 @@ def at_rest(gate: Gate) -> None:
     """Wait until nothing is asked behind the requests; fail if anything is left behind."""
     validator = validator_of(gate)
     background = validator._background
-    until(lambda: not background._running and not background.waiting)
+
+    def idle() -> bool:
+        with background.lock:
+            return not background._running and not background._waiting
+
+    until(idle)
     # They are the process's: another gate may be asking behind its own requests.
     until(lambda: PROCESS_SLOTS.in_use == PROCESS_SLOTS.waiting == 0)
     assert not validator._turns.under_way

@@ -11,6 +11,10 @@ from licet.core.clock import Clock
 from licet.core.errors import ConfigError
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
+from licet.core.installation.license import unlicensed
+from licet.core.installation.refresh import Refresher
+from licet.core.installation.renewals import Renewals
+from licet.core.installation.state import State
 from licet.core.issuers import IssuerSettings
 from licet.core.keys.jwk import read_jwks
 from licet.core.keys.keystore import KeyStore
@@ -27,7 +31,10 @@ from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
 from licet.core.possession.nonces import Nonces
 from licet.core.proxies import Proxies
-from licet.core.revocation.sticky import Withdrawals
+from licet.core.revocation.lists import StatusLists
+from licet.core.revocation.pushed import Pushed
+from licet.core.revocation.standing import Standing
+from licet.core.revocation.sticky import Board, Withdrawals
 from licet.core.settings import Settings
 from licet.core.stores import open_store
 from licet.core.tls import Contexts, TlsOptions
@@ -69,7 +76,8 @@ def contexts(settings: Settings, bus: EventBus) -> Contexts:
         ),
         refused=refused,
     )
-    if any(one.jwks_url or one.validation_url for one in settings.by_issuer.values()):
+    asked = (one.jwks_url or one.validation_url for one in settings.by_issuer.values())
+    if settings.refresh_url or any(asked):
         # Now, and not in the first request that needs it: it takes a while.
         made.current()
     return made
@@ -105,14 +113,151 @@ def key_stores(
     }
 
 
+def state(settings: Settings, clock: Clock, bus: EventBus) -> State | None:
+    """Return what this installation remembers across restarts; None where it has no place.
+
+    Raises:
+        ConfigError: nothing can be kept there.
+    """
+    if settings.license_state is None:
+        return None
+
+    def troubled(kind: str) -> None:
+        bus.emit(Event("license.suspicious_activity", {"kind": kind}))
+
+    return State(str(settings.license_state), clock, troubled)
+
+
+def boards(settings: Settings, clock: Clock, state: State | None) -> tuple[Board, ...]:
+    """Return where it is kept, beyond this process, what was said of licenses.
+
+    Raises:
+        ConfigError: the store cannot be used.
+    """
+    kept: tuple[Board, ...] = () if state is None else (state,)
+    # What is kept in memory this process knows in any case.
+    if settings.store.startswith("memory:"):
+        return kept
+    return (*kept, open_store(settings.store, clock))
+
+
+def refresher(
+    settings: Settings,
+    clock: Clock,
+    bus: EventBus,
+    state: State | None,
+    judge: Judge,
+    withdrawals: Withdrawals,
+    tls: Contexts,
+) -> Refresher | None:
+    """Return what keeps the installation's license from ending; None where nothing is kept.
+
+    Args:
+        settings: who is asked, if anybody.
+        clock: wall and monotonic time.
+        bus: where it is told that nothing comes.
+        state: what the installation remembers.
+        judge: verifies what comes.
+        withdrawals: what was said of licenses, and what other processes tell.
+        tls: what connections are made with.
+    """
+    if state is None or settings.license is None:
+        return None
+    made = Refresher(
+        settings.refresh_url,
+        state,
+        Renewals(state, judge, clock),
+        judge=judge,
+        withdrawals=withdrawals,
+        transport=Transport(tls),
+        clock=clock,
+        bus=bus,
+    )
+    withdrawals.listen(made.heard)
+    # Also where nobody asks for anything until the license has ended.
+    withdrawals.on_look(made.look)
+    return made
+
+
+def standing(
+    settings: Settings,
+    clock: Clock,
+    bus: EventBus,
+    keys: Mapping[str, KeyStore],
+    transport: Transport,
+    places: tuple[Board, ...],
+    forget: Callable[[bytes], None],
+) -> Standing:
+    """Return what knows whether licenses were withdrawn.
+
+    Args:
+        settings: who may say so.
+        clock: wall and monotonic time.
+        bus: where that is told.
+        keys: of each issuer.
+        transport: what fetches status lists.
+        places: what outlives this process.
+        forget: has the gate forget what it granted to a credential, by its digest.
+    """
+    told = settings.webhook_receive_secret or any(
+        one.validation_url for one in settings.by_issuer.values()
+    )
+    made = Standing(
+        clock,
+        bus,
+        forget,
+        strict=bool(told),
+        refusal=(lambda error: error) if settings.license is None else unlicensed,
+    )
+    made.withdrawals = Withdrawals(places, clock, made.said)
+    made.lists = {
+        issuer: StatusLists(
+            issuer,
+            origins=settings.status_origins,
+            keys=keys[issuer],
+            transport=transport,
+            clock=clock,
+            bus=bus,
+            max_stale=settings.status_max_stale,
+            changed=made.changed,
+        )
+        for issuer, one in settings.by_issuer.items()
+        # Who never fetches keys fetches nothing else.
+        if one.jwks_url is not None
+    }
+    return made
+
+
+def pushed(
+    settings: Settings,
+    clock: Clock,
+    bus: EventBus,
+    withdrawals: Withdrawals,
+    places: tuple[Board, ...],
+) -> Pushed | None:
+    """Return what puts pushed events into force; None where nobody may push any.
+
+    Args:
+        settings: whose events are received.
+        clock: wall and monotonic time.
+        bus: where it is told what they withdraw.
+        withdrawals: what was withdrawn.
+        places: what outlives this process.
+    """
+    if settings.webhook_receive_secret is None:
+        return None
+    return Pushed(settings.by_issuer, withdrawals, places, bus, clock)
+
+
 def arbiter(
     settings: Settings,
     clock: Clock,
     bus: EventBus,
     keys: Mapping[str, KeyStore],
     judge: Judge,
+    standing: Standing,
     tls: Contexts,
-    forget: Callable[[bytes, str, str | None], None],
+    forget: Callable[[bytes], None],
 ) -> Arbiter | None:
     """Return what knows when to ask a license server; None where there is none to ask.
 
@@ -122,19 +267,16 @@ def arbiter(
         bus: where what comes of questions is told.
         keys: of each issuer.
         judge: holds licenses against their profiles.
+        standing: knows what was withdrawn.
         tls: what connections are made with.
-        forget: has the gate forget what it granted to a credential's digest, and to a license
-            of an issuer.
+        forget: has the gate forget what it granted to a credential, by its digest.
 
     Raises:
-        ConfigError: a dialect cannot be had, or the store cannot be used.
+        ConfigError: a dialect cannot be had.
     """
     asked = {name: one for name, one in settings.by_issuer.items() if one.validation_url}
     if not asked:
         return None
-    # Kept in this process in any case; a store in memory would know no more.
-    shared = not settings.store.startswith("memory:")
-    withdrawals = Withdrawals(open_store(settings.store, clock) if shared else None, clock)
     limits = Limits(settings.outage_limit, settings.grant_max_age)
     validators = {}
     for name, one in asked.items():
@@ -149,7 +291,7 @@ def arbiter(
             asks_domain=dialect.asks_domain,
             limits=limits,
             vouched=partial(judge.answered, name),
-            withdrawals=withdrawals,
+            withdrawals=standing.withdrawals,
             forget=forget,
             clock=clock,
             bus=bus,
@@ -162,6 +304,7 @@ def arbiter(
         )
     return Arbiter(
         judge,
+        standing,
         validators,
         key_pattern=settings.license_key_pattern,
         revalidate_every=settings.revalidate_every,

@@ -63,3 +63,21 @@ def check_questions(settings: Settings) -> None:
             "is set and several license servers could be meant",
             "set validation_url for one issuer alone",
         )
+
+
+def check_refresh(settings: Settings) -> None:
+    """See to it that there is a license to refresh, and somewhere to keep what comes of it."""
+    if settings.refresh_url is None:
+        return
+    if settings.license is None:
+        raise ConfigError(
+            "refresh_url",
+            "is set and there is no installation license",
+            "set license too: what requests bring is their callers' to refresh",
+        )
+    if settings.license_state is None:
+        raise ConfigError(
+            "refresh_url",
+            "is set and what it gives could not be kept",
+            "set license_state to a directory",
+        )

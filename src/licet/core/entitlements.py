@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseExpired, LicenseRequired
+from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseRequired
 from licet.core.grants import UNLIMITED, Grant, Terms
 from licet.core.lifecycle import Status
 from licet.core.token import base64url, strictjson
@@ -93,7 +93,7 @@ class Entitlements:
     @property
     def status(self) -> Status:
         """Where the license stands now."""
-        return Status.ACTIVE if self._grant.wall() < self._grant.ends_at else Status.UNLICENSED
+        return Status.ACTIVE if self._grant.objection() is None else Status.UNLICENSED
 
     @property
     def issued_at(self) -> datetime | None:
@@ -142,7 +142,8 @@ class Entitlements:
 
     def allows(self, feature: str) -> bool:
         """Whether the license holds now and names `feature`."""
-        return feature in self._grant.terms.features and self._grant.wall() < self._grant.ends_at
+        grant = self._grant
+        return feature in grant.terms.features and grant.objection() is None
 
     def holds(self, kind: Kind, names: frozenset[str], any_of: bool = False) -> bool:
         """Whether the license holds now and has all `names` of one kind, or one with `any_of`."""
@@ -150,7 +151,10 @@ class Entitlements:
         has: frozenset[str] = getattr(grant.terms, kind)
         if names.isdisjoint(has) if any_of else not names <= has:
             return False
-        return grant.wall() < grant.ends_at
+        # What is at hand stands here itself: this is in front of every licensed view.
+        if grant.wall() < grant.ends_at and grant.revision == grant.standing.revision:
+            return True
+        return grant.objection() is None
 
     def limit(self, name: str) -> int:
         """Return the limit called `name`, 0 where the license does not name it."""
@@ -173,9 +177,14 @@ class Entitlements:
         Raises:
             LicenseError: what made it not hold.
         """
-        if self._grant.wall() >= self._grant.ends_at:
-            ended = self._grant.ended
-            raise LicenseExpired("expired") if ended is None else ended.again()
+        objection = self._grant.objection()
+        if objection is not None:
+            raise objection
+
+    def renew(self, grant: Grant, credential: bytes) -> None:
+        """Go on by what was found anew: of the same license, and perhaps for longer."""
+        if grant is not self._grant:
+            self._grant, self._credential, self._claims = grant, credential, None
 
     def release(self) -> None:
         """Let go of the credential: the request is over."""

@@ -15,7 +15,9 @@ from licet.core.paths import spelt, whole
 @lru_cache(maxsize=64)
 def environ_key(name: str) -> str:
     """Return the variable that holds the header field `name`."""
-    return "HTTP_" + name.upper().replace("-", "_")
+    key = name.upper().replace("-", "_")
+    # What describes the body has variables without a prefix (RFC 3875, sections 4.1.2, 4.1.3).
+    return key if key in ("CONTENT_LENGTH", "CONTENT_TYPE") else "HTTP_" + key
 
 
 class EnvironFacts:

@@ -27,13 +27,14 @@ from licet.core.events.event import Event
 from licet.core.events.log import FailureLog, LogSink
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
-from licet.core.grants import Grant, GrantStats
+from licet.core.grants import Grant, GrantCache, GrantStats
 from licet.core.installation.license import Installation, LicenseSource
 from licet.core.judge import Judge
 from licet.core.judgements import Judgements
 from licet.core.keys.keystore import Health
 from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
+from licet.core.revocation.sticky import Hint
 from licet.core.settings import Settings
 from licet.core.transport import Transport
 
@@ -61,11 +62,28 @@ class Gate:
         self.sources = Sources.of(settings.sources or ())
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
         tls = assembly.contexts(settings, self.events)
-        self.keys = assembly.key_stores(settings, clock, self.events, transport or Transport(tls))
-        self._judge = Judge(settings, clock, self.keys)
-        self._judgements = Judgements(settings, clock, self._judge)
+        transport = transport or Transport(tls)
+        self.keys = assembly.key_stores(settings, clock, self.events, transport)
+        state = assembly.state(settings, clock, self.events)
+        self.boards = assembly.boards(settings, clock, state)
+        grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
+        self._standing = assembly.standing(
+            settings, clock, self.events, self.keys, transport, self.boards, grants.forget
+        )
+        self.withdrawals = self._standing.withdrawals
+        self.withdrawals.on_hint(self._hinted)
+        self.pushed = assembly.pushed(settings, clock, self.events, self.withdrawals, self.boards)
+        self._judge = Judge(settings, clock, self.keys, self._standing)
+        self._judgements = Judgements(settings, clock, self._judge, self._standing, grants)
         self._judgements.arbiter = assembly.arbiter(
-            settings, clock, self.events, self.keys, self._judge, tls, self._judgements.forget
+            settings,
+            clock,
+            self.events,
+            self.keys,
+            self._judge,
+            self._standing,
+            tls,
+            grants.forget,
         )
         #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.
         self.recall = self._judgements.recall
@@ -75,6 +93,9 @@ class Gate:
         self._possession = assembly.possession(settings, clock, self._observer.proxies)
         self._https_only = settings.require_https
         self._wall = clock.wall
+        self.refresher = assembly.refresher(
+            settings, clock, self.events, state, self._judge, self.withdrawals, tls
+        )
         self.installation = (
             Installation(
                 LicenseSource(settings.license, clock),
@@ -82,6 +103,7 @@ class Gate:
                 judge=self._judgements.granted,
                 clock=clock,
                 refused=self._denied,
+                refresher=self.refresher,
             )
             if settings.license is not None
             else None
@@ -170,12 +192,43 @@ class Gate:
                 grant = yield from self._judgements.granted(credential, domain)
             else:
                 grant = yield from self._judge.verify(credential, at)
+                # As with keys, what was withdrawn is withdrawn at any time.
+                yield from self._standing.check(grant)
+                grant.fix()
             conditions = grant.terms.conditions
             if conditions is not None:
                 conditions.check(self._observer.told(where, grant.wall()))
                 if conditions.binding is not None:
                     raise PossessionRequired("outside_a_request")
             return Entitlements(grant, credential)
+        except Exception as error:
+            self.refuse(error)
+
+    def recheck(self, entitlements: Entitlements, facts: RequestFacts) -> Flow[None]:
+        """Look again at the license of a connection that is still open.
+
+        Proofs of possession are not asked for: theirs came with the handshake.
+
+        Args:
+            entitlements: what the connection was given.
+            facts: of the request that opened it.
+
+        Raises:
+            LicenseError: a request would be refused by now, or undecided.
+        """
+        if not entitlements.license_id:
+            return
+        try:
+            if self.installation is not None:
+                held = yield from self.installation.held()
+                if held is None:
+                    raise self.installation.missing()
+                grant, credential = held
+            else:
+                credential = entitlements._credential or b""
+                grant = yield from self._judgements.granted(credential, lambda: self._domain(facts))
+            self._check(grant.terms.conditions, facts)
+            entitlements.renew(grant, credential)
         except Exception as error:
             self.refuse(error)
 
@@ -228,6 +281,19 @@ class Gate:
 
     def _domain(self, facts: RequestFacts) -> str:
         return self._observer.of(facts, self._wall()).domain() or ""
+
+    def _hinted(self, hint: Hint) -> None:
+        """Ask anew where something is said to have changed."""
+        if hint.kind == "rotated":
+            if (keys := self.keys.get(hint.issuer)) is not None:
+                keys.hasten()
+            return
+        if (lists := self._standing.lists.get(hint.issuer)) is not None:
+            lists.hasten()
+        if self._judgements.arbiter is not None:
+            self._judgements.arbiter.resumed(hint.issuer, hint.name)
+        if self.refresher is not None:
+            self.refresher.hasten(hint.issuer, hint.name)
 
     # -- around it -------------------------------------------------------------------------------
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from licet.core.clock import SYSTEM_CLOCK
-from licet.core.errors import LicenseError
+from licet.core.errors import LicenseError, LicenseExpired
 from licet.core.forks import Locked
 from licet.core.token.claims import Claims
 
 if TYPE_CHECKING:
     from licet.core.constraints.registry import Conditions
     from licet.core.keys.keystore import KeyStore
+    from licet.core.revocation.standing import Listing, Standing
 
 #: What `limits` says where nothing is limited: comparisons with a count do the right thing.
 UNLIMITED = 2**63 - 1
@@ -45,6 +46,22 @@ class Terms:
     conditions: Conditions | None = None
 
 
+class _Fixed:
+    """The standing of what nobody can withdraw."""
+
+    revision = -1
+
+    def objection(self, grant: Grant) -> None:
+        """Return None: there is none."""
+
+    def refusal(self, error: LicenseError) -> LicenseError:
+        """Return `error`."""
+        return error
+
+
+_FIXED = _Fixed()
+
+
 class Grant:
     """One verified license.
 
@@ -65,6 +82,9 @@ class Grant:
         wall: the clock that its end is judged by.
         ended: what is raised once it has ended, where that is not `LicenseExpired`.
         free: whether it holds for every request: nothing of one has to be looked at.
+        standing: knows whether it was withdrawn.
+        revision: of `standing`, at which it was last seen to stand.
+        listing: its place in the status list that it names; None for most licenses.
         claims: all of its claims, where no token is there to read them from.
     """
 
@@ -80,7 +100,10 @@ class Grant:
         "issuer",
         "keys",
         "license_id",
+        "listing",
+        "revision",
         "since",
+        "standing",
         "terms",
         "thumbprint",
         "until",
@@ -121,6 +144,24 @@ class Grant:
         self.wall = wall
         self.ended = ended
         self.free = free
+        self.standing: Standing | _Fixed = _FIXED
+        # Never that of a real standing: one with a status list is looked at each time.
+        self.revision = -1
+        self.listing: Listing | None = None
+
+    def fix(self) -> None:
+        """Let it stand whatever becomes of it: what is judged by another time stands still."""
+        self.standing, self.revision = _FIXED, _FIXED.revision
+
+    def objection(self) -> LicenseError | None:
+        """Return why it holds no longer, None while it does: by the clock, and as it stands."""
+        if self.wall() >= self.ends_at:
+            return LicenseExpired("expired") if self.ended is None else self.ended.again()
+        standing = self.standing
+        if self.revision == standing.revision:
+            return None
+        objection = standing.objection(self)
+        return None if objection is None else standing.refusal(objection)
 
 
 class GrantStats(NamedTuple):
@@ -190,18 +231,6 @@ class GrantCache(Locked):
             if len(self._grants) > self._capacity:
                 self._grants.popitem(last=False)
                 self.evictions += 1
-
-    def withdraw(self, issuer: str, license_id: str) -> None:
-        """Forget what is kept of one license, by whatever credential."""
-        with self.lock:
-            self.forgotten += 1
-            gone = [
-                digest
-                for digest, grant in self._grants.items()
-                if grant.license_id == license_id and grant.issuer == issuer
-            ]
-            for digest in gone:
-                del self._grants[digest]
 
     def forget(self, digest: bytes) -> None:
         """Forget what is kept of one credential."""

@@ -18,6 +18,7 @@ from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.keys.keystore import KeyStore
 from licet.core.lifecycle import check_times
+from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
 from licet.core.terms import TermsTable, read_terms
 from licet.core.token.claims import Profile, read, read_answered, screen
@@ -31,11 +32,19 @@ class Judge:
         settings: what counts as a valid license.
         clock: wall time.
         keys: of each issuer.
+        standing: follows what becomes of the licenses.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, keys: Mapping[str, KeyStore]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        keys: Mapping[str, KeyStore],
+        standing: Standing,
+    ) -> None:
         self._profiles = assembly.profiles(settings)
         self._keys = keys
+        self._follow = standing.follow
         self._headers = HeaderCache()
         self._terms = TermsTable()
         self._max_size = settings.max_token_size
@@ -99,7 +108,7 @@ class Judge:
         terms = self._terms.intern(claims.payload)
         now = self._wall() if at is None else at
         check_times(claims, now, self._leeway)
-        return self._made(
+        grant = self._made(
             claims,
             terms,
             free=terms.conditions is None and not self._https_only,
@@ -110,6 +119,8 @@ class Judge:
             generation=snapshot.generation,
             wall=self._wall if at is None else partial(float, at),
         )
+        self._follow(grant, claims.payload)
+        return grant
 
     def forecast(self, token: CompactToken, profile: Profile) -> None:
         """Refuse a token that would be refused even if its signature held.
@@ -137,7 +148,7 @@ class Judge:
         terms = self._terms.intern(claims.payload)
         now = self._wall()
         check_times(claims, now, self._leeway)
-        return self._made(
+        grant = self._made(
             claims,
             terms,
             free=terms.conditions is None and not self._https_only,
@@ -146,3 +157,5 @@ class Judge:
             wall=self._wall,
             verified_by="online",
         )
+        self._follow(grant, claims.payload)
+        return grant

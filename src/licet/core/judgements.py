@@ -14,6 +14,7 @@ from licet.core.grants import Grant, GrantCache
 from licet.core.judge import Judge
 from licet.core.online.arbiter import Arbiter
 from licet.core.online.domain import Domain, nowhere
+from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
 
 
@@ -24,18 +25,28 @@ class Judgements:
         settings: how much is remembered, and for how long.
         clock: wall and monotonic time.
         judge: verifies license tokens.
+        standing: knows what was withdrawn.
+        grants: what is remembered.
 
     Attributes:
-        grants: what is remembered.
+        grants: as they were given.
         arbiter: asks license servers where the judge cannot know; None where there is none.
     """
 
     arbiter: Arbiter | None = None
 
-    def __init__(self, settings: Settings, clock: Clock, judge: Judge) -> None:
-        self.grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        judge: Judge,
+        standing: Standing,
+        grants: GrantCache,
+    ) -> None:
+        self.grants = grants
         self._known = self.grants.get
         self._judge = judge
+        self._standing = standing
         self._max_size = settings.max_token_size
         self._wall = clock.wall
         self._monotonic = clock.monotonic
@@ -64,6 +75,9 @@ class Judgements:
                 if grant.thumbprint not in snapshot.thumbprints:
                     return None
                 grant.generation = snapshot.generation
+        standing = self._standing
+        if grant.revision != standing.revision and standing.objection(grant) is not None:
+            return None
         self.grants.hits += 1
         return grant
 
@@ -91,6 +105,7 @@ class Judgements:
         forgotten = self.grants.forgotten
         if self.arbiter is None or len(credential) > self._max_size:
             grant = yield from self._judge.verify(credential)
+            yield from self._standing.check(grant)
         else:
             digest = digest or sha256(credential).digest()
             grant = yield from self.arbiter.verify(credential, digest, domain)
@@ -99,9 +114,3 @@ class Judgements:
                 return grant
         self.grants.put(digest or sha256(credential).digest(), grant, forgotten)
         return grant
-
-    def forget(self, digest: bytes, issuer: str, license_id: str | None) -> None:
-        """Remember no longer what was granted to a credential, nor to its license."""
-        self.grants.forget(digest)
-        if license_id is not None:
-            self.grants.withdraw(issuer, license_id)

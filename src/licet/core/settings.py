@@ -57,8 +57,10 @@ from licet.core.values import (
     key_pattern,
     license_source,
     mac_secret,
+    origin,
     sources_of,
     store_url,
+    webhook_secret,
 )
 
 __all__ = ["IssuerSettings", "Settings"]
@@ -94,6 +96,7 @@ class Settings(Options):
         None, optional(text(check=license_source, strip=True)), secret=True
     )
     license_key_pattern: str | None = option(None, optional(text(check=key_pattern)))
+    license_state: str | Path | None = option(None, PATH)
     required: bool = option(True, FLAG)
     require_https: bool = option(False, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
@@ -116,8 +119,15 @@ class Settings(Options):
     )
     validation_unsigned: bool = option(False, FLAG)
     revalidate_every: float | None = option(None, optional(number(1, 366 * DAY)))
+    recheck_every: float | None = option(None, optional(number(0.1, 366 * DAY)))
     outage_limit: float = option(3 * DAY, number(0, 366 * DAY))
     online_timeout: float = option(3, number(0.05, 60))
+    refresh_url: str | None = option(None, ADDRESS)
+    status_max_stale: float = option(3 * DAY, number(0, 366 * DAY))
+    status_origins: tuple[str, ...] = option((), texts(check=origin, empty=True))
+    webhook_receive_secret: str | None = option(
+        None, optional(text(check=webhook_secret)), secret=True
+    )
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
     tls_ca_file: str | None = option(None, optional(text(check=ca_file)))
     tls_ciphers: str | None = option(None, optional(text(check=ciphers)))
@@ -149,6 +159,7 @@ class Settings(Options):
             keep(self, "jwks", by_issuer[self.issuer].jwks)
             keep(self, "validation_jwks", by_issuer[self.issuer].validation_jwks)
         contradictions.check_questions(self)
+        contradictions.check_refresh(self)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:
@@ -230,6 +241,13 @@ class Settings(Options):
                 http_hosts=self.insecure_http_hosts,
                 setting="insecure_http_hosts",
             )
+        if self.refresh_url is not None:
+            url(
+                "refresh_url",
+                self.refresh_url,
+                http_hosts=self.insecure_http_hosts,
+                setting="insecure_http_hosts",
+            )
         if one.jwks_url is None:
             return one
         address = one.jwks_url
@@ -262,6 +280,7 @@ class Settings(Options):
         secrets = (
             self.license,
             self.dpop_nonce_secret,
+            self.webhook_receive_secret,
             *(one.validation_credentials for one in self.by_issuer.values()),
         )
         # A password stands before the host, or in the query.

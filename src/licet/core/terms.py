@@ -14,11 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from licet.core.constraints.custom import custom_names
-from licet.core.constraints.registry import ENFORCED, NOT_ENFORCED, read_conditions
+from licet.core.constraints.registry import ENFORCED, STATUS, read_conditions
 from licet.core.errors import LicenseInvalid
 from licet.core.forks import Locked
 from licet.core.grants import UNLIMITED as UNLIMITED
 from licet.core.grants import Terms
+from licet.core.revocation.statuslist import read_reference
 from licet.core.token.claims import MAX_ENTRIES, optional_text
 
 _MAX_LIMIT = 2**53
@@ -30,7 +31,7 @@ _PERIODS = frozenset({"minute", "hour", "day", "month", "term"})
 _USUAL_CLAIMS = ("plan", "features", "limits", "scope", "roles")
 #: The others, which are looked up only where one is there. Licenses that agree in all of them, and
 #: in constraints of one's own, share one `Terms`.
-_UNUSUAL_CLAIMS = ENFORCED.union(NOT_ENFORCED, ("role", "trial", "grace", "must_understand"))
+_UNUSUAL_CLAIMS = ENFORCED.union(("role", "trial", "grace", "must_understand")) - {STATUS}
 _TERM_CLAIMS = (*_USUAL_CLAIMS, *sorted(_UNUSUAL_CLAIMS))
 
 
@@ -55,6 +56,9 @@ class TermsTable(Locked):
         """
         names = _USUAL_CLAIMS if _UNUSUAL_CLAIMS.isdisjoint(payload) else _TERM_CLAIMS
         values: list[Any] = [payload.get(name, ...) for name in names]
+        if "must_understand" in payload:
+            # Its value is each license's own; whether it is there may be insisted on.
+            values.append(STATUS in payload)
         if custom := custom_names():
             # One value for all of them, or their number could make two lists of claims alike.
             values.append([payload.get(name, ...) for name in custom])
@@ -80,6 +84,9 @@ def read_terms(payload: Mapping[str, Any]) -> Terms:
     if "role" in payload and "roles" in payload:
         raise LicenseInvalid("bad_claim:role")
     _check_trial_and_grace(payload)
+    if STATUS in payload:
+        # Each license has its own, so it is read again of licenses whose terms are known.
+        read_reference(payload[STATUS])
     return Terms(
         plan=optional_text(payload, "plan"),
         features=_texts(payload, "features", _NAME),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import b64decode
+from urllib.parse import urlsplit
 
 from licet.core.errors import ConfigError
 from licet.core.request import Sources
@@ -92,6 +95,58 @@ def mac_secret(name: str, value: str) -> str:
             name, "is too short", f"write at least {MIN_SECRET} random bytes, the same everywhere"
         )
     return value
+
+
+def webhook_secret(name: str, value: str) -> str:
+    """Return the secret that pushed events are signed with, as Standard Webhooks writes it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        key = b64decode(value.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    # The length that Standard Webhooks asks for.
+    if len(key) < 24:
+        raise ConfigError(
+            name, "is no secret of Standard Webhooks", "write whsec_ and 24 bytes or more in base64"
+        )
+    return value
+
+
+def origin(name: str, value: str) -> str:
+    """Return scheme, host and port of somebody's documents, as a browser writes them.
+
+    Raises:
+        ConfigError: it is none, or says more.
+    """
+    remedy = "write scheme and host as https://status.example"
+    try:
+        parts = urlsplit(value)
+        made = origin_of(value)
+    except ValueError:
+        raise ConfigError(name, "is no address", remedy) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ConfigError(name, "is no origin", remedy)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(name, "says more than an origin", remedy)
+    return made
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of an address, each in its one form (RFC 6454, section 6.2).
+
+    Raises:
+        ValueError: it has no such thing.
+    """
+    parts = urlsplit(url)
+    host, scheme = parts.hostname or "", parts.scheme
+    if ":" in host:
+        host = f"[{host}]"
+    default = {"http": 80, "https": 443}.get(scheme)
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{scheme}://{host}{port}"
 
 
 def store_url(name: str, value: str) -> str:

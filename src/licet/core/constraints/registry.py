@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 #: For how many different places of requests one license remembers that it holds there.
 MOST_PLACES = 1024
-#: Claims that narrow a license and that nothing here can judge.
-NOT_ENFORCED = ("status",)
+#: The claim that names a status list. It is each license's own, and judged where licenses are
+#: withdrawn.
+STATUS = "status"
 
 
 class Constraint(Protocol):
@@ -96,7 +97,9 @@ _STANDARD = {
     "time_windows": _Claim(Windows.read, lambda seen: seen.now, ("time_window", "time_limit")),
 }
 #: Every name of a claim that narrows a license and is judged here, but for those of one's own.
-ENFORCED = frozenset(("cnf", *_STANDARD)).union(*(claim.singular for claim in _STANDARD.values()))
+ENFORCED = frozenset(
+    ("cnf", STATUS, *_STANDARD, *(name for claim in _STANDARD.values() for name in claim.singular))
+)
 
 
 class Conditions:
@@ -149,9 +152,6 @@ def read_conditions(payload: Mapping[str, Any]) -> Conditions | None:
         LicenseInvalid: a claim is malformed, is there in two spellings, cannot be enforced here,
             or is insisted on and not known.
     """
-    for name in NOT_ENFORCED:
-        if name in payload:
-            raise LicenseInvalid(f"constraint_not_supported:{name}")
     rules = tuple(_rules(payload))
     binding = read_cnf(payload["cnf"]) if "cnf" in payload else None
     if "must_understand" in payload:

@@ -16,11 +16,11 @@ from licet.core.errors import (
     LicenseExpired,
     LicenseInvalid,
     LicenseRejected,
-    LicenseRevoked,
     LimitExceeded,
 )
 from licet.core.events.log import escape
 from licet.core.online.question import Answer, Denied
+from licet.core.revocation.standing import withdrawn
 from licet.core.revocation.sticky import Word
 from licet.core.transport import Response, TransportError
 
@@ -125,8 +125,3 @@ def refusal(word: str) -> LicenseError:
         case "over_limit":
             return LimitExceeded("online:over_limit")
     return LicenseRejected(f"online:{escape(word)}")
-
-
-def withdrawn(word: Word) -> LicenseError:
-    """Return the refusal of a license that its issuer has withdrawn."""
-    return LicenseRevoked(f"online:{word}", code=f"license_{word}")

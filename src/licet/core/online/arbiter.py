@@ -20,6 +20,7 @@ from licet.core.errors import (
     LicenseError,
     LicenseExpired,
     LicenseNotActive,
+    LicenseRevoked,
     LicenseUnavailable,
 )
 from licet.core.flow import Flow
@@ -31,6 +32,7 @@ from licet.core.online.memory import ANYWHERE, Place
 from licet.core.online.presented import Presented
 from licet.core.online.rests import AGAIN_AFTER
 from licet.core.online.validator import Validator
+from licet.core.revocation.standing import Standing
 from licet.core.token.claims import Profile
 from licet.core.token.compact import CompactToken
 
@@ -55,6 +57,7 @@ class Arbiter(Locked):
 
     Args:
         judge: verifies here.
+        standing: knows what was withdrawn.
         validators: the license servers, by issuer.
         key_pattern: what opaque license keys look like; None for no such keys.
         revalidate_every: seconds after which a license that holds here is asked about again;
@@ -66,6 +69,7 @@ class Arbiter(Locked):
     def __init__(
         self,
         judge: Judge,
+        standing: Standing,
         validators: Mapping[str, Validator],
         *,
         key_pattern: str | None,
@@ -75,6 +79,7 @@ class Arbiter(Locked):
     ) -> None:
         super().__init__()
         self._judge = judge
+        self._standing = standing
         self._validators = validators
         self._is_key = re.compile(key_pattern or "(?!)", re.ASCII).fullmatch
         self._every = revalidate_every
@@ -105,11 +110,15 @@ class Arbiter(Locked):
             (asked,) = self._validators.values()
             place = domain() if asked.asks_domain else None
             presented = Presented(credential, digest, asked.audience, place)
-            return (yield from asked.verdict(presented, deadline))
+            grant = yield from asked.verdict(presented, deadline)
+            yield from self._standing.check(grant)
+            return grant
         token, profile = self._judge.open(credential)
         server = self._validators.get(profile.issuer)
         if server is None:
-            return (yield from self._judge.check(token, profile))
+            grant = yield from self._judge.check(token, profile)
+            yield from self._standing.check(grant)
+            return grant
         try:
             # Not for all of it, so that there is time left to ask.
             grant = yield from self._judge.check(token, profile, patience=self._timeout / 2)
@@ -128,15 +137,25 @@ class Arbiter(Locked):
                 raise LicenseUnavailable(
                     "online:constraints", retry_after=unavailable.retry_after
                 ) from None
+            yield from self._standing.check(grant)
             return grant
         # The host is needed only where somebody is asked about it.
         place = domain() if self._every is not None and server.asks_domain else None
         presented = _presented(token, profile, credential, digest, place, verified=True)
-        yield from server.refuse_withdrawn(presented)
+        try:
+            yield from self._standing.check(grant)
+        except LicenseRevoked:
+            server.doubt(presented)
+            raise
         if self._every is not None:
             again = self._recheck(server, presented, self._every)
             grant.until = min(grant.until, grant.since + again)
         return grant
+
+    def resumed(self, issuer: str, license_id: str) -> None:
+        """Have the license server of an issuer asked about a license at its next request."""
+        if (server := self._validators.get(issuer)) is not None:
+            server.resumed(license_id)
 
     def _is_opaque(self, credential: bytes) -> bool:
         # Three parts are a token, whatever the pattern says.

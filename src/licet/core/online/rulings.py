@@ -14,13 +14,13 @@ from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
-from licet.core.events.log import FailureLog
 from licet.core.flow import Flow
 from licet.core.grants import Grant
-from licet.core.online.answers import WITHDRAWING, refusal, withdrawn
+from licet.core.online.answers import WITHDRAWING, refusal
 from licet.core.online.memory import Case, Memory, Yes
 from licet.core.online.presented import Limits, Presented
 from licet.core.online.question import Answer, Denied, Granted
+from licet.core.revocation.standing import withdrawn
 from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
 from licet.core.stores import StoreUnavailable
 
@@ -39,8 +39,7 @@ class Rulings:
         limits: how long what may last.
         vouched: returns the grant of a license that it vouches for; raises LicenseError.
         withdrawals: what was withdrawn.
-        forget: has the gate forget what it granted to a credential's digest, and to a license
-            of an issuer, by its id.
+        forget: has the gate forget what it granted to a credential, by its digest.
         clock: both clocks.
         bus: hears of withdrawals, and of domains that do not belong to their license.
 
@@ -59,7 +58,7 @@ class Rulings:
         limits: Limits,
         vouched: Callable[[Mapping[str, Any]], Grant],
         withdrawals: Withdrawals,
-        forget: Callable[[bytes, str, str | None], None],
+        forget: Callable[[bytes], None],
         clock: Clock,
         bus: EventBus,
     ) -> None:
@@ -68,18 +67,20 @@ class Rulings:
         self._clock, self._bus = clock, bus
         self.withdrawals = withdrawals
         self.memory = Memory(clock)
-        #: Told where the store that workers share cannot be asked, or told, about a withdrawal.
-        self.unheard = FailureLog(clock, "of withdrawals each worker knows its own alone")
 
     def subjects(self, presented: Presented) -> list[Subject]:
         """Return by what names `presented` may have been withdrawn."""
         subjects = [self._credential(presented)]
-        license_id = presented.license_id if presented.verified else None
-        if license_id is None:
-            license_id = self.memory.license_id(presented.digest)
+        license_id = self.license_id(presented)
         if license_id is not None:
             subjects.append(Subject("license", self._issuer, license_id))
         return subjects
+
+    def license_id(self, presented: Presented) -> str | None:
+        """Return the license that `presented` stands for, as far as somebody vouches for that."""
+        if presented.verified:
+            return presented.license_id
+        return self.memory.license_id(presented.digest)
 
     def _credential(self, presented: Presented) -> Subject:
         return Subject("credential", self._issuer, presented.digest.hex())
@@ -114,7 +115,7 @@ class Rulings:
 
     def forget(self, presented: Presented) -> None:
         """Have the gate forget what it granted to a credential."""
-        self._forget(presented.digest, self._issuer, None)
+        self._forget(presented.digest)
 
     def _granted(
         self, answer: Granted, presented: Presented, case: Case, said_at: float
@@ -133,8 +134,8 @@ class Rulings:
                 yield from self.withdrawals.lift(said_at, *subjects)
             except StoreUnavailable as lost:
                 # This is fresher than whatever it could tell.
-                self.unheard(lost)
-        standing = self.withdrawals.known(*subjects)
+                self.withdrawals.unheard(lost)
+        standing = self.withdrawals.withdrawn(*subjects)
         if standing is not None:
             raise withdrawn(standing.word)
         cache_for = CACHE_FOR if answer.cache_for is None else answer.cache_for
@@ -164,12 +165,11 @@ class Rulings:
             self.memory.forget(case.digest)
             ids = {one.name for one in subjects if one.kind == "license"}
             for license_id in ids or (None,):
-                self._forget(case.digest, self._issuer, license_id)
                 self._emit("license.revoked", word=word, license_id=license_id)
             try:
                 yield from self.withdrawals.record(withdrawal, *subjects)
             except StoreUnavailable as lost:
-                self.unheard(lost)
+                self.withdrawals.unheard(lost)
             raise withdrawn(word)
         error = refusal(answer.error)
         if answer.error == "domain_mismatch":
@@ -179,7 +179,7 @@ class Rulings:
 
     def _refuse(self, case: Case, error: LicenseError, *, anywhere: bool) -> NoReturn:
         self.memory.keep_no(case, error, anywhere=anywhere)
-        self._forget(case.digest, self._issuer, None)
+        self._forget(case.digest)
         raise error
 
     def _emit(self, name: Any, **data: object) -> None:

@@ -18,7 +18,7 @@ from licet.core.errors import LicenseError, LicenseUnavailable
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.latch import Wait
-from licet.core.online.answers import NoAnswer, withdrawn
+from licet.core.online.answers import NoAnswer
 from licet.core.online.asker import Asker
 from licet.core.online.background import Background
 from licet.core.online.memory import DUE, Case
@@ -26,6 +26,7 @@ from licet.core.online.presented import Presented
 from licet.core.online.rests import Rests
 from licet.core.online.rulings import Rulings
 from licet.core.online.turns import Crowded, Turn, Turns
+from licet.core.revocation.standing import withdrawn
 from licet.core.stores import StoreUnavailable
 
 #: Seconds that a question may take which nobody waits for.
@@ -74,8 +75,8 @@ class Validator:
                 yield from self._withdrawals.look(*subjects)
             except StoreUnavailable as error:
                 # That changes nothing of what was answered.
-                self._rulings.unheard(error)
-        if grant is not None and self._withdrawals.known(*subjects) is None:
+                self._withdrawals.unheard(error)
+        if grant is not None and self._withdrawals.withdrawn(*subjects) is None:
             return grant
         patience = FAIR * (deadline - self._clock.monotonic())
         while True:
@@ -112,10 +113,18 @@ class Validator:
         except StoreUnavailable as error:
             raise LicenseUnavailable(f"store:{error.reason}") from None
         if found is not None:
-            if self._rests.until(presented.digest) is None:
-                self._rests.begin(presented.digest)
-                self.ask_behind(presented)
+            self.doubt(presented)
             raise withdrawn(found.word)
+
+    def doubt(self, presented: Presented) -> None:
+        """Ask behind the request whether what was withdrawn still is, once in a while."""
+        if self._rests.over(presented.digest, self._rulings.license_id(presented)):
+            self._rests.begin(presented.digest)
+            self.ask_behind(presented)
+
+    def resumed(self, license_id: str) -> None:
+        """Have the next request with a license ask at once: it is said to have been given back."""
+        self._rests.resume(license_id)
 
     def ask_behind(
         self, presented: Presented, heard: Callable[[LicenseError | None], None] | None = None
@@ -194,7 +203,7 @@ class Validator:
         now = self._now()
         yes = self._memory.yes(case, now)
         if yes is not None:
-            standing = self._withdrawals.known(*self._rulings.subjects(presented))
+            standing = self._withdrawals.withdrawn(*self._rulings.subjects(presented))
             if standing is not None:
                 raise withdrawn(standing.word)
             return yes.grant
@@ -272,7 +281,7 @@ class Validator:
         if heard is None:
             return
         # What was withdrawn is kept as that, until it is given back.
-        standing = self._withdrawals.known(*self._rulings.subjects(presented))
+        standing = self._withdrawals.withdrawn(*self._rulings.subjects(presented))
         heard(refused if standing is None else None)
         if refused is not None:
             # Once more: who was judged meanwhile did not know of it.
