@@ -53,7 +53,7 @@ PLACED_ROWS = frozenset(row for row in REQUEST_ROWS if row[0] in "LMNO") | {
 #: Rows about the core alone: programming errors, settings, key sets, issuers, processes.
 CORE_ROWS = frozenset(
     [
-        *"A18 C08 C11 C12 C14 C15 E10 E12 K03 K18 R01 M03 R06 R07 R09".split(),
+        *"A18 C08 C11 C12 C14 C15 E10 E12 E16 K03 K18 R01 M03 R06 R07 R09".split(),
         *_rows("G", range(1, 27)),
         *_rows("H", range(1, 21)),
         *_rows("I", [12, 13]),
@@ -62,8 +62,8 @@ CORE_ROWS = frozenset(
 )
 #: Rows about what a license server says to a request: adapters of one world are alike in them.
 ONLINE_ROWS = frozenset(_rows("I", range(1, 15), without=[12, 13]))
-#: What is not the gate's: revocation, which has an issue of its own.
-ELSEWHERE = frozenset({"E16"})
+#: Rows about pushed events: each must be shown in every adapter's receiver, and in the core.
+PUSHED_ROWS = frozenset(_rows("Q", range(1, 8)))
 
 EXPECTED: dict[str, frozenset[str]] = {
     **{row: frozenset(FRAMEWORKS) for row in REQUEST_ROWS},
@@ -72,6 +72,7 @@ EXPECTED: dict[str, frozenset[str]] = {
     # shown there too, with inputs that no server would hand on.
     **{row: frozenset({*FRAMEWORKS, CORE}) for row in PLACED_ROWS},
     **{row: frozenset({"asgi", "wsgi", CORE}) for row in ONLINE_ROWS},
+    **{row: frozenset({*FRAMEWORKS, CORE}) for row in PUSHED_ROWS},
     # Kinds of connection, where there is more than one; and code of a framework's own.
     "K14": frozenset({"asgi", "starlette", "fastapi"}),
     "K15": frozenset({"flask", "django", "django-async", "starlette", "fastapi"}),

@@ -19,4 +19,5 @@ class LicetConfig(AppConfig):
 
         register(checks.check_settings, Tags.security)
         register(checks.check_middleware, Tags.security)
+        register(checks.check_receiver, Tags.security)
         register(checks.check_deployment, Tags.security, deploy=True)

@@ -4,6 +4,7 @@ licet.E001  the `LICET_` settings cannot work (what is wrong, and the remedy as 
 licet.E002  `LicenseMiddleware` stands twice in `MIDDLEWARE`
 licet.W001  the app is installed, and no `LicenseMiddleware` is in `MIDDLEWARE`
 licet.W002  `LicenseMiddleware` stands before the security or the CORS middleware
+licet.E006  `webhook_receiver` is in the URLs, and there is no `LICET_WEBHOOK_RECEIVE_SECRET`
 
 With `--deploy`:
 
@@ -17,6 +18,7 @@ licet.W006  as licet.E004, where the number of workers cannot be seen from here
 licet.W007  proxies are trusted, and Django reads neither host nor scheme from them
 licet.W008  `LICET_REQUIRE_HTTPS` behind proxies from which Django does not read the scheme
 licet.W009  answers without a signature are believed, and no key is pinned
+licet.W010  pushed events reach the one process that receives them
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
+from django.urls import URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from licet.core.errors import ConfigError
 from licet.core.settings import Settings
 from licet.django.conf import licensing
 from licet.django.middleware import LicenseMiddleware
+from licet.django.webhooks import webhook_receiver
 
 OWN = "licet.django.middleware.LicenseMiddleware"
 BEFORE = ("django.middleware.security.SecurityMiddleware", "corsheaders.middleware.CorsMiddleware")
@@ -82,8 +86,25 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+def check_receiver(**kwargs: Any) -> list[CheckMessage]:
+    """Check that pushed events can be told from forged ones: licet.E006."""
+    try:
+        settings = licensing().settings
+    except ConfigError:
+        return []  # licet.E001 says it
+    if settings.webhook_receive_secret is not None or not _receives():
+        return []
+    return [
+        Error(
+            "webhook_receiver is in the URLs, and LICET_WEBHOOK_RECEIVE_SECRET is not set.",
+            hint="Set the secret (whsec_…) that the license server signs its events with.",
+            id="licet.E006",
+        )
+    ]
+
+
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W009."""
+    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W010."""
     try:
         settings = licensing().settings
     except ConfigError:
@@ -133,7 +154,7 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
                 id="licet.W009",
             )
         )
-    return [*found, *_possession(settings), *_proxies(settings)]
+    return [*found, *_possession(settings), *_proxies(settings), *_pushed(settings)]
 
 
 def _possession(settings: Settings) -> Iterator[CheckMessage]:
@@ -189,6 +210,34 @@ def _proxies(settings: Settings) -> Iterator[CheckMessage]:
             hint="Set SECURE_PROXY_SSL_HEADER, and USE_X_FORWARDED_HOST if Host is not passed on.",
             id="licet.W007",
         )
+
+
+def _pushed(settings: Settings) -> Iterator[CheckMessage]:
+    """Check that every process hears of what is pushed to one: licet.W010."""
+    if settings.webhook_receive_secret is None or settings.license_state is not None:
+        return
+    if settings.store == "memory://" and _workers() != 1:
+        yield Warning(
+            "A pushed revocation is known only to the worker that received it.",
+            hint="Set LICET_STORE to sqlite:///path (one machine) or redis://… (several).",
+            id="licet.W010",
+        )
+
+
+def _receives() -> bool:
+    """Whether the receiver of pushed events is anywhere in the URLs."""
+    waiting = list(get_resolver().url_patterns) if _has_urls() else []
+    while waiting:
+        pattern = waiting.pop()
+        if isinstance(pattern, URLResolver):
+            waiting.extend(pattern.url_patterns)
+        elif pattern.callback is webhook_receiver:
+            return True
+    return False
+
+
+def _has_urls() -> bool:
+    return bool(getattr(django_settings, "ROOT_URLCONF", None))
 
 
 def _workers() -> int | None:

@@ -15,6 +15,7 @@ from django.utils.cache import patch_vary_headers
 
 from licet.core import context
 from licet.core.caching import licensed_headers
+from licet.core.connections import Recheck, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun, run
@@ -109,10 +110,16 @@ class LicenseMiddleware:
 
 def _recall(licensed: Licensing, request: LicensedHttpRequest, view: View) -> Entitlements | None:
     """Return what is known of a request without waiting, None where it has to be judged."""
-    gate = licensed.gate
-    if is_exempt(view) or (licensed.exempts_paths and request.path_info in gate.exempt_paths):
-        return gate.peek(DjangoFacts(request))
+    if _needs_none(licensed, request, view):
+        return licensed.gate.peek(DjangoFacts(request))
     return licensed.memory.recall(request.META, request)
+
+
+def _needs_none(licensed: Licensing, request: LicensedHttpRequest, view: View) -> bool:
+    """Whether a request needs no license."""
+    return is_exempt(view) or (
+        licensed.exempts_paths and request.path_info in licensed.gate.exempt_paths
+    )
 
 
 def _admit(licensed: Licensing, request: LicensedHttpRequest, entitlements: Entitlements) -> None:
@@ -149,6 +156,22 @@ def _leave(
                 patch_vary_headers(response, [value])
     # A file is sent by its server as it lies: no code of the view runs for it.
     if response.streaming and getattr(response, "file_to_stream", None) is None:
-        follow(cast("StreamingHttpResponse", response), entitlements)
+        recheck = _recheck(request, response, entitlements)
+        follow(cast("StreamingHttpResponse", response), entitlements, recheck)
     else:
         entitlements.release()
+
+
+def _recheck(
+    request: LicensedHttpRequest, response: Response, entitlements: Entitlements
+) -> Recheck | None:
+    """Return what looks at the license of an event stream again; None for any other answer."""
+    licensed = licensing()
+    every = licensed.settings.recheck_every
+    if every is None or not is_event_stream(response.headers.get("Content-Type")):
+        return None
+    # What needs no license, or has none, does not end with one.
+    match = request.resolver_match
+    if not entitlements.license_id or match is None or _needs_none(licensed, request, match.func):
+        return None
+    return Recheck(licensed.gate, entitlements, DjangoFacts(request), every)

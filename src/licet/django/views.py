@@ -1,4 +1,4 @@
-"""Class-based views that demand something of the license."""
+"""Class-based views that demand something of the license; and one that is told of licenses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from django.views import View
 
 from licet.core.context import current_entitlements
 from licet.core.requirements import requires_feature, requires_role, requires_scope
+from licet.django.webhooks import webhook_receiver
 
-__all__ = ["LicenseRequiredMixin"]
+__all__ = ["LicenseRequiredMixin", "webhook_receiver"]
 
 
 class LicenseRequiredMixin:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from licet._requires import extra
 from licet.core import context
 from licet.core.caching import licensed_headers
+from licet.core.connections import Recheck, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
 from licet.core.errors import ConfigError
@@ -39,8 +40,9 @@ with extra("flask", "flask"):
 
 from licet.flask.commands import commands
 from licet.flask.refusal import render_errors
+from licet.flask.webhooks import EXEMPT, webhook_blueprint
 
-__all__ = ["Licet", "render_errors"]
+__all__ = ["Licet", "render_errors", "webhook_blueprint"]
 
 V = TypeVar("V", bound="Callable[..., Any] | Blueprint")
 
@@ -87,6 +89,9 @@ class Licet:
         if "licet" in app.extensions:
             raise ConfigError("settings", "are there already for this application", "do it once")
         settings = self._settings or from_mapping(app.config)
+        # One set, whether receivers of pushed events come before this or after.
+        self._exempt |= app.extensions.get(EXEMPT, set())
+        app.extensions[EXEMPT] = self._exempt
         guard = app.extensions["licet"] = _Guard(settings, self._exempt)
         # First of all on the way in, and last on the way out, whatever was registered before.
         app.before_request(guard.before)
@@ -117,6 +122,7 @@ class _Guard:
     def __init__(self, settings: Settings, exempt: set[object]) -> None:
         self.settings = settings
         self.gate = gate_for(settings)
+        self._every = settings.recheck_every
         self._memory = EnvironMemory(self.gate)
         self._exempts_paths = bool(self.gate.exempt_paths)
         self._exempt = exempt
@@ -148,9 +154,7 @@ class _Guard:
             return Entitlements.unlicensed()
         if request.method == "OPTIONS" and _is_preflight(request):
             return Entitlements.unlicensed()
-        if self._exempts_paths and environ_path(environ) in gate.exempt_paths:
-            return gate.peek(EnvironFacts(environ))
-        if self._exempt and self._is_exempt(request):
+        if (self._exempts_paths or self._exempt) and self._is_exempt(request):
             return gate.peek(EnvironFacts(environ))
         entitlements = self._memory.recall(environ)
         if entitlements is None:
@@ -158,6 +162,10 @@ class _Guard:
         return entitlements
 
     def _is_exempt(self, request: Request) -> bool:
+        if self._exempts_paths and environ_path(request.environ) in self.gate.exempt_paths:
+            return True
+        if not self._exempt:
+            return False
         # Decorators above the mark leave what they wrap in `__wrapped__`.
         view: object = current_app.view_functions[request.endpoint or ""]
         while view is not None:
@@ -183,10 +191,24 @@ class _Guard:
                 elif name == "Vary":
                     response.vary.add(value)
         if response.is_streamed:
+            if self._every is not None and is_event_stream(response.content_type):
+                self._follow(response, entitlements, self._every)
             response.call_on_close(entitlements.release)
         else:
             entitlements.release()
         return response
+
+    def _follow(self, response: Response, entitlements: Entitlements, every: float) -> None:
+        """End an event stream with its license; as `licet.wsgi.connections`, with its limits."""
+        request = _request()
+        # What needs no license, or has none, does not end with one.
+        if not entitlements.license_id or request.url_rule is None or self._is_exempt(request):
+            return
+        body: Any = response.response
+        recheck = Recheck(self.gate, entitlements, EnvironFacts({**request.environ}), every)
+        response.response = recheck.pieces(body)
+        if hasattr(body, "close"):
+            response.call_on_close(body.close)
 
     def _have_teardown(self) -> None:
         """See to it that `teardown` is called, last of all."""
