@@ -62,8 +62,9 @@ async def hypercorn(app: Any, listening: socket.socket, stop: anyio.Event) -> No
 
 
 @contextmanager
-def serving(serve: Serve) -> Iterator[int]:
-    """Serve the application behind Licet on a free port of loopback."""
+def serving(serve: Serve, app: Any = None, backend: str = "asyncio") -> Iterator[int]:
+    """Serve an application on a free port of loopback: the one above, behind Licet, or another."""
+    app = LicenseMiddleware(application, **OPTIONS) if app is None else app
     listening = socket.create_server(("127.0.0.1", 0))
     running = threading.Event()
     stopping: list[Callable[[], None]] = []
@@ -73,9 +74,9 @@ def serving(serve: Serve) -> Iterator[int]:
         stopping.append(lambda: anyio.from_thread.run_sync(stop.set, token=token))
         token = anyio.lowlevel.current_token()
         running.set()
-        await serve(LicenseMiddleware(application, **OPTIONS), listening, stop)
+        await serve(app, listening, stop)
 
-    thread = threading.Thread(target=anyio.run, args=(main,))
+    thread = threading.Thread(target=anyio.run, args=(main,), kwargs={"backend": backend})
     thread.start()
     try:
         assert running.wait(10)

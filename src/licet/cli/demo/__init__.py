@@ -2,7 +2,7 @@
 
 Everything happens on loopback, with keys made for the run. The admin key of the license server
 passes through the environment of that one process, its validation key through that of those who
-ask it too; neither is ever shown.
+ask it too, and the secret that signs webhooks through that of those who take them; none is shown.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import secrets
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def _play(arguments: argparse.Namespace) -> int:
     from licet.cli.demo import programs, table
     from licet.cli.demo.licenses import Vendor
     from licet.cli.demo.scenes import AUDIENCE, CACHE_FOR, ONLINE, SETTINGS, Play
-    from licet.cli.demo.servers import Servers
+    from licet.cli.demo.servers import SERVER, Servers
+    from licet.cli.demo.withdrawals import STATUS_TTL
 
     with (
         tempfile.TemporaryDirectory(prefix="licet-demo-") as directory,
@@ -71,6 +73,7 @@ def _play(arguments: argparse.Namespace) -> int:
             "LICENSE_SERVER_ADMIN_KEY": admin_key,
             "LICENSE_SERVER_VALIDATION_KEY": validation_key,
             "LICENSE_SERVER_CACHE_FOR": str(CACHE_FOR),
+            "LICENSE_SERVER_STATUS_TTL": str(STATUS_TTL),
             "LICENSE_SERVER_AUDIENCE": AUDIENCE,
             "LICENSE_SERVER_ISSUER": ISSUER,
             "LICENSE_SERVER_KEY_FILE": str(Path(directory, "issuer.json")),
@@ -78,6 +81,9 @@ def _play(arguments: argparse.Namespace) -> int:
         (license_server,) = servers.start(programs.license_server(), **vendor_environ)
         settings = {
             **SETTINGS,
+            "LICET_STORE": f"sqlite:///{Path(directory).as_posix()}/{SERVER}.db",
+            "LICET_STATUS_ORIGINS": license_server.url,
+            "LICET_WEBHOOK_RECEIVE_SECRET": f"whsec_{b64encode(secrets.token_bytes(32)).decode()}",
             "LICET_ISSUER": ISSUER,
             "LICET_JWKS_URL": f"{license_server.url}/.well-known/jwks.json",
         }

@@ -53,6 +53,18 @@ class Vendor(AbstractContextManager["Vendor"]):
         """Have a license hold no longer."""
         self._post(f"licenses/{license_id}/revoke")
 
+    def suspend(self, license_id: str) -> None:
+        """Have a license hold no longer, until it is resumed."""
+        self._post(f"licenses/{license_id}/suspend")
+
+    def resume(self, license_id: str) -> None:
+        """Have a suspended license hold again."""
+        self._post(f"licenses/{license_id}/resume")
+
+    def tell(self, url: str, secret: str) -> None:
+        """Have whoever listens at `url` told what happens, signed by `secret`."""
+        self._answer("PUT", "/v1/webhooks", {"url": url, "secret": secret})
+
     def rotate(self) -> None:
         """Have new licenses signed by a new key."""
         self._post("keys/rotate")
@@ -79,6 +91,18 @@ class Vendor(AbstractContextManager["Vendor"]):
             raise ServerFailed(f"License server: {type(error).__name__} at {path}") from None
         body: dict[str, Any] = answer.json()
         return body
+
+
+def id_of(token: str) -> str:
+    """Return the id of the license that `token` is."""
+    license_id: str = _segment(token, 1)["sub"]
+    return license_id
+
+
+def end_of(token: str) -> float:
+    """Return when the license that `token` is ends, in seconds since the epoch."""
+    end: float = _segment(token, 1)["exp"]
+    return end
 
 
 def forged(token: str) -> str:

@@ -40,8 +40,13 @@ def applications() -> list[Program]:
     factory = _uvicorn("--factory", "app:create_app")
     programs = [
         Program("Django", "uvicorn", django, django_asgi),
-        Program("Starlette", "uvicorn", EXAMPLES / "starlette_reports", factory),
-        Program("FastAPI", "uvicorn", EXAMPLES / "fastapi_reports", factory),
+        *(
+            Program(name, "uvicorn", EXAMPLES / directory, factory, has_websocket=True)
+            for name, directory in (
+                ("Starlette", "starlette_reports"),
+                ("FastAPI", "fastapi_reports"),
+            )
+        ),
     ]
     if find_spec("gunicorn") is None:  # as on Windows
         werkzeug = ("-m", "flask", "run", "--host", "127.0.0.1", "--port", "0")
@@ -55,5 +60,5 @@ def applications() -> list[Program]:
 
 def missing() -> list[str]:
     """Return the modules that the demo needs and that are not installed."""
-    needed = ("django", "flask", "starlette", "fastapi", "uvicorn")
+    needed = ("django", "flask", "starlette", "fastapi", "uvicorn", "websockets")
     return [name for name in needed if find_spec(name) is None]

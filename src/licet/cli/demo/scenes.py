@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from licet.cli.demo.headers import HOST, bearer, dpop, forwarded
 from licet.cli.demo.licenses import Opaque, Vendor, forged, tampered
 from licet.cli.demo.servers import Server, Servers
-from licet.cli.demo.stage import Headers, Row, Stage
+from licet.cli.demo.stage import Row, Stage
+from licet.cli.demo.withdrawals import RECHECK_EVERY, withdrawals
 from licet.possession import ProofKey
 
 AUDIENCE = "acme-reports"
-#: What the proxy in front of the applications is called, from outside.
-HOST = "reports.example"
 #: Seconds that keys live here; short, so that a withdrawal can be watched.
 JWKS_MAX_AGE = 1
 #: Seconds that one fetch of the keys may take at most.
@@ -30,6 +30,7 @@ SETTINGS = {
     "LICET_AUDIENCE": AUDIENCE,
     "LICET_JWKS_MAX_AGE": str(JWKS_MAX_AGE),
     "LICET_LEEWAY": "0",  # one machine has one clock
+    "LICET_RECHECK_EVERY": str(RECHECK_EVERY),
     # The demo speaks as the proxy of a deployment does.
     "LICET_TRUSTED_PROXIES": "127.0.0.1/32",
     "LICET_REGION_HEADER": "X-Country",
@@ -50,8 +51,6 @@ FULL = {
     "limits": {"seats": 10},
     "expires_in": 3600,
 }
-#: What the proxy says of a request: for which host it was, from where, and from which country.
-FORWARDED = {"Host": HOST, "X-Forwarded-For": "203.0.113.9", "X-Country": "DE"}
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -94,6 +93,7 @@ class Play(Stage):
         yield from self._places()
         yield from self._pages()
         yield from self._holders()
+        yield from withdrawals(self, self.settings["LICET_WEBHOOK_RECEIVE_SECRET"])
         yield from self._keys()
         yield from self._server()
 
@@ -210,22 +210,6 @@ def out_of_reach() -> Iterator[str]:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{closed.getsockname()[1]}/jwks.json"
-
-
-def bearer(token: str) -> Headers:
-    """Return the header lines that present `token` (RFC 6750, section 2.1)."""
-    return [("Authorization", f"Bearer {token}")]
-
-
-def dpop(token: str, key: ProofKey) -> Headers:
-    """Return the header lines that present `token` with a proof (RFC 9449, section 7.1)."""
-    proof = key.proof("GET", f"https://{HOST}/reports", token)
-    return [("Authorization", f"DPoP {token}"), ("DPoP", proof)]
-
-
-def forwarded(**changes: str) -> Headers:
-    """Return what the proxy says of a request."""
-    return [*{**FORWARDED, **changes}.items()]
 
 
 def whole_days(*offsets: int) -> list[dict[str, object]]:

@@ -29,6 +29,10 @@ LISTENING = re.compile(r"(?:[Rr]unning on|Listening at:) (http://127\.0\.0\.1:\d
 FOREIGN = ("LICET_", "LICENSE_SERVER_", "DJANGO_", "FLASK_", "GUNICORN_", "UVICORN_", "WEB_")
 
 
+#: In the value of a variable: a word of each server's own.
+SERVER = "{server}"
+
+
 class ServerFailed(Exception):
     """A server that did not start, or ended by itself."""
 
@@ -43,6 +47,7 @@ class Program:
         directory: where the application's modules are.
         arguments: of the interpreter.
         health: the path that answers 200 once it serves.
+        has_websocket: whether there is one, at /live.
     """
 
     app: str
@@ -50,6 +55,7 @@ class Program:
     directory: Path
     arguments: tuple[str, ...]
     health: str = "/health"
+    has_websocket: bool = False
 
     def __str__(self) -> str:
         return f"{self.app} on {self.server}"
@@ -145,7 +151,7 @@ class Servers(AbstractContextManager["Servers"]):
 
         Args:
             programs: what to start.
-            environ: variables beside those of this process.
+            environ: variables beside those of this process; `SERVER` in one is replaced.
 
         Raises:
             ServerFailed: one of them does not serve.
@@ -155,7 +161,7 @@ class Servers(AbstractContextManager["Servers"]):
             self._started += 1
             log = self._directory / f"{self._started}.log"
             with self._interruptions.held():
-                server = Server(program, _environment(environ), log, self._client)
+                server = Server(program, _environment(environ, log.stem), log, self._client)
                 self.running.append(server)
             started.append(server)
         for server in started:
@@ -193,9 +199,10 @@ class Servers(AbstractContextManager["Servers"]):
             self._client.close()
 
 
-def _environment(additions: Mapping[str, str]) -> dict[str, str]:
+def _environment(additions: Mapping[str, str], word: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     # Servers start in the directory of their application, where a relative path means another.
     if path := kept.get("PYTHONPATH"):
         kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, path.split(os.pathsep)))
-    return {**kept, "PYTHONUNBUFFERED": "1", **additions}
+    own = {name: value.replace(SERVER, word) for name, value in additions.items()}
+    return {**kept, "PYTHONUNBUFFERED": "1", **own}

@@ -10,15 +10,17 @@ from typing import NamedTuple, Self
 
 import httpx
 
+from licet.cli.demo.connections import Connection, EventStream, Headers, State, Unopened, Websocket
 from licet.cli.demo.servers import Server
-
-Headers = list[tuple[str, str]]
 
 
 class Answer(NamedTuple):
-    """A status and the `code` of the problem; no status where there was no answer."""
+    """A status and the `code` of the problem; no status where there was no answer.
 
-    status: int | None
+    Of a connection that was left open: its state, and the `code` of why it ended.
+    """
+
+    status: int | State
     code: str | None = None
 
     def __str__(self) -> str:
@@ -57,6 +59,7 @@ class Stage(AbstractContextManager["Stage"]):
 
     def __init__(self, apps: list[Server]) -> None:
         self.apps = apps
+        self._open: list[Connection] = []
         self._client = httpx.Client(
             trust_env=False, timeout=10, limits=httpx.Limits(max_keepalive_connections=0)
         )
@@ -87,11 +90,52 @@ class Stage(AbstractContextManager["Stage"]):
         observed = [self._observe(app, path, headers, expected, within) for app in at or self.apps]
         return Row(name, path, expected, observed)
 
+    def open(self, headers: Headers) -> list[Connection]:
+        """Return a connection that stays open to each application: a websocket where it has one."""
+        return [self._opened(app, headers) for app in self.apps]
+
+    def ending(
+        self, name: str, connections: list[Connection], code: str, since: float, within: float
+    ) -> Row:
+        """Play a scene in which open connections end.
+
+        Args:
+            name: what is played.
+            connections: what `open` returned.
+            code: for what reason they must end.
+            since: the moment from which on they must, in seconds since the epoch; observed is
+                how long after it each was seen to have ended.
+            within: seconds from now on in which they must.
+        """
+        deadline = time.monotonic() + within
+        observed = []
+        for each in connections:
+            answer = Answer(*each.end(deadline))
+            observed.append(Observed(each.server, answer, (time.time() - since) * 1000))
+        return Row(name, "/live or /events", Answer("end", code), observed)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for connection in self._open:
+            connection.close()
         self._client.close()
+
+    def _opened(self, app: Server, headers: Headers) -> Connection:
+        connection: Connection
+        try:
+            if app.program.has_websocket:
+                connection = Websocket(app, headers)
+            else:
+                connection = EventStream(app, headers, self._client, self._refusal)
+        except OSError:
+            connection = Unopened(app, headers)
+        self._open.append(connection)
+        return connection
+
+    def _refusal(self, url: str, headers: Headers) -> str | None:
+        return self._ask(url, headers).code
 
     def _observe(
         self, app: Server, path: str, headers: Headers, expected: Answer, within: float

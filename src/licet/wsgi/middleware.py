@@ -1,9 +1,4 @@
-"""Licet for any WSGI application (PEP 3333).
-
-    application = LicenseMiddleware(application, issuer="…", audience="…")
-
-Entitlements are at `environ["licet.entitlements"]`, and from `licet.current_entitlements()`.
-"""
+"""The middleware of WSGI: judges each request, and serves it or refuses it."""
 
 from __future__ import annotations
 
@@ -23,13 +18,11 @@ from licet.core.gates import gate_for
 from licet.core.problem import problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
+from licet.wsgi.connections import ENTITLEMENTS, Rechecking
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["LicenseMiddleware"]
-
-ENTITLEMENTS = "licet.entitlements"
 _END: Any = object()
 
 
@@ -51,6 +44,8 @@ class LicenseMiddleware:
         self.app = app
         self.settings = from_options(settings, options)
         self.gate = gate_for(self.settings)
+        every = self.settings.recheck_every
+        self._serve = app if every is None else Rechecking(app, self.gate, every)
         self._memory = EnvironMemory(self.gate)
         self._exempts_paths = bool(self.gate.exempt_paths)
 
@@ -69,7 +64,7 @@ class LicenseMiddleware:
         own = copy_context()
         own.run(context.current.set, entitlements)
         try:
-            body = own.run(self.app, environ, start_response)
+            body = own.run(self._serve, environ, start_response)
         except LicenseError as error:
             entitlements.release()
             return self._respond(error, start_response, sys.exc_info())

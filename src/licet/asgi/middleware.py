@@ -1,132 +1,26 @@
-"""Licet for any ASGI application.
-
-    application = LicenseMiddleware(application, issuer="…", audience="…")
-
-Entitlements are at `scope["state"]["entitlements"]`, which Starlette calls
-`request.state.entitlements`, and from `licet.current_entitlements()`.
-"""
+"""The middleware of ASGI: judges each connection, and serves it or refuses it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Iterable
 from functools import lru_cache
 from sys import exception
-from typing import Any, TypeAlias
+from typing import Any
 
+from licet.asgi.connections import POLICY_VIOLATION, Rechecking, closing
+from licet.asgi.facts import ASGIApp, AsgiFacts, Message, Receive, Scope, Send, route_path
 from licet.core.caching import licensed_headers
 from licet.core.context import reset_current, set_current
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
 from licet.core.gates import gate_for
-from licet.core.paths import spelt, whole
 from licet.core.problem import Problem, problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
 
-__all__ = ["AsgiFacts", "LicenseMiddleware"]
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-#: The close code of a websocket that policy refuses (RFC 6455, section 7.4.1).
-POLICY_VIOLATION = 1008
 #: After one of these a refusal can no longer be the answer.
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-
-
-class AsgiFacts:
-    """The facts of an ASGI `http` or `websocket` scope."""
-
-    __slots__ = ("scope",)
-
-    is_judged = lists_hosts = False
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-    @property
-    def method(self) -> str:
-        """The request method; a websocket opens with GET."""
-        return str(self.scope.get("method", "GET"))
-
-    @property
-    def path(self) -> str:
-        """The path as sent, where the server keeps it; else `path`, encoded."""
-        scope = self.scope
-        raw: bytes | None = scope.get("raw_path")
-        path = spelt(scope["path"]) if raw is None else raw.decode("latin-1")
-        # Starlette adds the path of each mounted application to `root_path`, and keeps this one.
-        return whole(path, scope.get("app_root_path", scope.get("root_path", "")))
-
-    @property
-    def absolute_target(self) -> str | None:
-        """A target that the server took for a path as it came."""
-        path: str = self.scope["path"]
-        return None if path[:1] == "/" else path or None
-
-    @property
-    def query_string(self) -> str:
-        """The query string."""
-        query: bytes = self.scope.get("query_string", b"")
-        return query.decode("latin-1")
-
-    @property
-    def is_handshake(self) -> bool:
-        """Whether this opens a websocket."""
-        return bool(self.scope["type"] == "websocket")
-
-    @property
-    def scheme(self) -> str:
-        """The scheme of the connection; that of a websocket is the scheme it was opened under."""
-        scheme: str = self.scope.get("scheme", "http")
-        return {"ws": "http", "wss": "https"}.get(scheme, scheme)
-
-    @property
-    def peer(self) -> str | None:
-        """The address in `client`; a unix socket has none."""
-        client = self.scope.get("client")
-        return client[0] or None if client else None
-
-    def fields(self, name: str) -> Sequence[str]:
-        """Return the value of each line of the header field `name`."""
-        wanted = _bytes(name)
-        # No comprehension: on a hit with constraints it would be a fifth of the price.
-        lines = []
-        for key, value in self.scope["headers"]:
-            if key == wanted:
-                lines.append(value.decode("latin-1"))
-        return lines
-
-    def origin(self) -> str | None:
-        """Return scheme and host as the server and the `Host` field have them."""
-        hosts = self.fields("host")
-        if len(hosts) != 1:
-            return None
-        return f"{self.scheme}://{hosts[0]}".lower()
-
-    def vouched_host(self) -> None:
-        """Return None: no ASGI server judges the host."""
-
-    def server_variable(self, name: str) -> object:
-        """Return the extension `name` of the scope."""
-        return (self.scope.get("extensions") or {}).get(name)
-
-
-#: Field names as servers have them; few are ever asked for.
-_bytes = lru_cache(maxsize=64)(str.encode)
-
-
-def route_path(scope: Scope) -> str:
-    """Return the path of a request relative to the application's `root_path`."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if root and path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
-        return path[len(root) :] or "/"
-    return path
 
 
 class LicenseMiddleware:
@@ -145,6 +39,8 @@ class LicenseMiddleware:
         self.app = app
         self.settings = from_options(settings, options)
         self.gate = gate_for(self.settings)
+        every = self.settings.recheck_every
+        self._serve = app if every is None else Rechecking(app, self.gate, every)
         sources = self.gate.sources
         # Fields of which exactly one may be there for the short way; cookies and queries are
         # read on the long one.
@@ -199,12 +95,12 @@ class LicenseMiddleware:
 
         token = set_current(entitlements)
         try:
-            await self.app(scope, receive, sending)
+            await self._serve(scope, receive, sending)
         except LicenseError as error:
             if started is None:
                 await self.respond(error, scope, receive, send)
             elif started == "websocket.accept":
-                await _close(error, send)
+                await send(closing(error))
             else:
                 raise
         finally:
@@ -258,7 +154,8 @@ class LicenseMiddleware:
         elif "websocket.http.response" in (scope.get("extensions") or ()):
             await _send_problem(self.problem(error, scope), "websocket.http.response", send)
         else:
-            await _close(error, send)
+            # Servers make 403 of any code: the handshake is not done.
+            await send({**closing(error), "code": POLICY_VIOLATION})
 
     def problem(self, error: LicenseError, scope: Scope) -> Problem:
         """Return the answer to `error`."""
@@ -269,10 +166,6 @@ async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": headers})
     await send({"type": f"{prefix}.body", "body": answer.body})
-
-
-async def _close(error: LicenseError, send: Send) -> None:
-    await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.code})
 
 
 @lru_cache(maxsize=64)
