@@ -10,9 +10,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,10 +22,11 @@ from typing import Any
 import httpx
 import pytest
 
+from licet.cli.demo.connections import EventStream, Websocket
 from licet.cli.demo.scenes import whole_days
 from licet.core.constraints.window import Windows
 
-for framework in ("django", "flask", "starlette", "fastapi", "uvicorn", "gunicorn"):
+for framework in ("django", "flask", "starlette", "fastapi", "uvicorn", "gunicorn", "websockets"):
     pytest.importorskip(framework)
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +53,13 @@ SCENES = [
     "stolen, with proof",
     "stolen, another key",
     "stolen, without key",
+    "on a status list",
+    "revoked by list",
+    "revoked by push",
+    "open, then revoked",
+    "suspended",
+    "resumed, asked again",
+    "open, then expired",
     "key rotated",
     "key withdrawn",
     "opaque key",
@@ -128,7 +138,7 @@ def demo(*arguments: str) -> Iterator[Demo]:
 
 
 def test_every_scene_agrees_in_every_framework() -> None:
-    """The demo plays thirty-one scenes in four frameworks on real servers, and all agree."""
+    """The demo plays thirty-eight scenes in four frameworks on real servers, and all agree."""
     with demo("--json") as running:
         status, output = running.end()
     report: dict[str, Any] = json.loads(output)
@@ -200,7 +210,7 @@ def test_what_it_prints_can_be_tried_by_hand() -> None:
         status, _ = running.end()
     assert status == 0
     assert statuses == [200, 401, 200, 200, 200, 200, 200, 400]
-    assert "All 155 agree." in table
+    assert "All 190 agree." in table
     assert max(len(line) for line in table.splitlines()) <= 100
     assert "\x1b" not in table
 
@@ -228,3 +238,93 @@ def test_the_examples_are_one_product() -> None:
     tests = sorted((ROOT / "example_projects").glob("*_reports/test_reports.py"))
     assert len(tests) == 4
     assert len({test.read_bytes() for test in tests}) == 1
+
+
+class Streams(BaseHTTPRequestHandler):
+    """Streams one event, then ends, breaks off or stays open, as it is asked to; no websockets."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if "Upgrade" in self.headers:
+            self.send_error(403)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        how, event = self.headers["X-How"], b"6\r\ndata:\n\r\n"
+        self.wfile.write(event)
+        with suppress(OSError):
+            while how == "stays":
+                self.wfile.write(event)
+                time.sleep(0.01)
+        if how == "ends":
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("how", "seen"), [("ends", ("end", "why")), ("breaks", (None, None)), ("stays", ("open", None))]
+)
+def test_it_sees_how_an_event_stream_ends(how: str, seen: tuple[str | None, str | None]) -> None:
+    """An end is told from a connection that broke, and from one that is open still."""
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), Streams) as server,
+        httpx.Client(trust_env=False) as client,
+    ):
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        there: Any = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}")
+        stream = EventStream(there, [("X-How", how)], client, lambda url, headers: "why")
+        assert stream.end(time.monotonic() + (0.1 if how == "stays" else BOUND)) == seen
+        stream.close()
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [(1008, ("end", "license_expired")), (1000, (None, None)), (None, ("open", None))],
+)
+def test_it_sees_how_a_websocket_ends(
+    code: int | None, seen: tuple[str | None, str | None]
+) -> None:
+    """Only a close by policy is the end of a license, and its reason is what for."""
+
+    from websockets.sync.server import ServerConnection
+    from websockets.sync.server import serve as websocket_server
+
+    def serve(socket: ServerConnection) -> None:
+        socket.recv()
+        socket.send("17")
+        if code is None:
+            socket.recv()
+        else:
+            socket.close(code, "license_expired")
+
+    with websocket_server(serve, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.socket.getsockname()[1]
+        there: Any = SimpleNamespace(url=f"http://127.0.0.1:{port}", port=port)
+        websocket = Websocket(there, [])
+        assert websocket.end(time.monotonic() + (0.1 if code is None else BOUND)) == seen
+        websocket.close()
+        server.shutdown()
+
+
+def test_what_cannot_be_opened_does_not_open() -> None:
+    """Where a websocket is refused, or nobody listens, there is no connection."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Streams) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        port = server.server_port
+        there: Any = SimpleNamespace(url=f"http://127.0.0.1:{port}", port=port)
+        with pytest.raises(ConnectionError, match="InvalidStatus"):
+            Websocket(there, [])
+        server.shutdown()
+    with pytest.raises(ConnectionRefusedError):
+        Websocket(there, [])
+    with httpx.Client(trust_env=False) as client, pytest.raises(ConnectionError, match="Connect"):
+        EventStream(there, [], client, lambda url, headers: None)

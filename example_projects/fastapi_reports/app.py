@@ -9,18 +9,25 @@ license server on this machine. Its /docs page shows which path asks for what.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+import anyio
+from fastapi import APIRouter, FastAPI, WebSocket
+from fastapi.responses import StreamingResponse
+from starlette.routing import Route
 
-from licet import Settings, requires_role
+from licet import Settings, requires_feature, requires_role
+from licet.asgi import WebhookReceiver
 from licet.fastapi import CurrentEntitlements, LicenseMiddleware, RequiresFeature
 
 DEFAULTS = {
     "LICET_ISSUER": "http://127.0.0.1:8000",
     "LICET_AUDIENCE": "acme-reports",
-    "LICET_EXEMPT_PATHS": "/health, /docs, /openapi.json",
+    "LICET_EXEMPT_PATHS": "/health, /docs, /openapi.json, /licet/webhooks",
 }
+#: Seconds between two events of /events.
+TICK = 0.5
 
 router = APIRouter()
 
@@ -58,8 +65,32 @@ async def admin_report() -> dict[str, list[str]]:
     return {"reports": ["audit"]}
 
 
+@router.get("/events", dependencies=[RequiresFeature("analytics")])
+async def events() -> StreamingResponse:
+    return StreamingResponse(ticks(), media_type="text/event-stream")
+
+
+async def ticks() -> AsyncIterator[str]:
+    """Say what there is to say, for ever: `LICET_RECHECK_EVERY` ends it with its license."""
+    while True:
+        yield 'data: {"visitors": 17}\n\n'
+        await anyio.sleep(TICK)
+
+
+@router.websocket("/live")
+@requires_feature("analytics")
+async def live(websocket: WebSocket) -> None:
+    """Answer for as long as somebody asks; that, too, ends with its license."""
+    await websocket.accept()
+    async for _ in websocket.iter_text():
+        await websocket.send_json({"visitors": 17})
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings.from_env(DEFAULTS | os.environ)
     app = FastAPI(title="Reports")
-    app.add_middleware(LicenseMiddleware, settings or Settings.from_env(DEFAULTS | os.environ))
+    app.add_middleware(LicenseMiddleware, settings)
     app.include_router(router)
+    if settings.webhook_receive_secret:
+        app.router.routes.append(Route("/licet/webhooks", WebhookReceiver(settings)))
     return app

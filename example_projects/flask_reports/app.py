@@ -9,16 +9,20 @@ license server on this machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, g
+from flask import Blueprint, Flask, Response, g
 from flask.typing import ResponseReturnValue
 
 from licet import Settings, requires_feature, requires_role
-from licet.flask import Licet
+from licet.flask import Licet, webhook_blueprint
 
 DEFAULTS = {"LICET_ISSUER": "http://127.0.0.1:8000", "LICET_AUDIENCE": "acme-reports"}
+
+#: Seconds between two events of /events.
+TICK = 0.5
 
 licensing = Licet()
 pages = Blueprint("pages", __name__)
@@ -61,9 +65,24 @@ def admin_report() -> ResponseReturnValue:
     return {"reports": ["audit"]}
 
 
+@pages.get("/events")
+@requires_feature("analytics")
+def events() -> ResponseReturnValue:
+    return Response(ticks(), mimetype="text/event-stream")
+
+
+def ticks() -> Iterator[str]:
+    """Say what there is to say, for ever: `LICET_RECHECK_EVERY` ends it with its license."""
+    while True:
+        yield 'data: {"visitors": 17}\n\n'
+        time.sleep(TICK)
+
+
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(config or {"LICET_SETTINGS": Settings.from_env(DEFAULTS | os.environ)})
     licensing.init_app(app)
     app.register_blueprint(pages)
+    if app.config["LICET_SETTINGS"].webhook_receive_secret:
+        app.register_blueprint(webhook_blueprint())
     return app

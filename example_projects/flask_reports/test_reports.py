@@ -24,7 +24,7 @@ def test_health_needs_no_license(get: Get) -> None:
     assert get("/health") == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize("path", LICENSED)
+@pytest.mark.parametrize("path", [*LICENSED, "/events"])
 def test_everything_else_needs_a_license(get: Get, path: str) -> None:
     """Without a license each page is 401."""
     status, body = get(path)

@@ -1,4 +1,4 @@
-"""Which licenses were issued, what became of each, and whether one holds.
+"""Which licenses were issued, what became of each, whether one holds, and its renewal.
 
 Believes a license token when a published key of its own issuer has signed it, and an opaque key
 when its digest is known. In memory: after a restart it knows no license that it has issued.
@@ -25,6 +25,10 @@ LARGEST = 64 * 1024
 #: Seconds for which an answer may be on its way.
 ANSWER_LIFETIME = 300
 ACTIVE, SUSPENDED, REVOKED = "active", "suspended", "revoked"
+
+
+class Refused(Exception):
+    """A license that is not renewed; says why."""
 
 
 @dataclass
@@ -89,9 +93,38 @@ class Register:
         answer |= {"valid": True, "grace": now >= license_.claims["exp"]}
         return {**answer, "license": license_.claims, "cache_for": self.cache_for}
 
+    def renewed(self, issuer: Issuer, credential: str) -> tuple[str, int]:
+        """Return a license token like `credential` that lives as long from now on, and how long.
+
+        Raises:
+            Refused: it is no license of this server, is not current nor in grace, was withdrawn,
+                or holds for the holder of a key, whose proof this server does not read.
+        """
+        token = self._verified(issuer, credential)
+        license_ = None if token is None else self.licenses.get(token.payload["sub"])
+        if token is None or license_ is None:
+            raise Refused("This is no license of this server.")
+        claims, now = token.payload, self._clock.wall()
+        if license_.state != ACTIVE:
+            raise Refused(f"The license is {license_.state}.")
+        if not claims.get("nbf", 0) <= now < _end(claims):
+            raise Refused("The license is not current, nor in grace.")
+        if "cnf" in claims:
+            raise Refused("The license holds for the holder of a key: issue another one.")
+        lifetime = int(claims["exp"] - claims["iat"])
+        begin = int(now)
+        times = {"iat": begin, "exp": begin + lifetime, "jti": secrets.token_hex(16)}
+        license_.claims = {**claims, **times}
+        return issuer.sign(license_.claims), lifetime
+
     def _find(self, issuer: Issuer, credential: str) -> License | None:
         if credential.count(".") != 2:
             return self._keyed.get(_digest(credential))
+        token = self._verified(issuer, credential)
+        return None if token is None else self.licenses.get(token.payload["sub"])
+
+    @staticmethod
+    def _verified(issuer: Issuer, credential: str) -> compact.CompactToken | None:
         try:
             token = _parse(credential)
         except LicenseInvalid:
@@ -103,7 +136,13 @@ class Register:
             return None
         if not key.verify(token.signing_input, token.signature):
             return None
-        return self.licenses.get(token.payload["sub"])
+        return token
+
+
+def _end(claims: Mapping[str, Any]) -> float:
+    """Return when a license with these claims ends, its grace included, which a trial has not."""
+    end: float = claims["exp"] + (0 if claims.get("trial") else claims.get("grace", 0))
+    return end
 
 
 def _objection(license_: License, audience: str, domain: str | None, now: float) -> str | None:
@@ -114,7 +153,7 @@ def _objection(license_: License, audience: str, domain: str | None, now: float)
         return "unknown"
     if license_.state != ACTIVE:
         return license_.state
-    if now >= claims["exp"] + (0 if claims.get("trial") else claims.get("grace", 0)):
+    if now >= _end(claims):
         return "expired"
     if domain is not None and "domains" in claims:
         listed = Domains.read(claims["domains"])

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,83 +19,23 @@ import jwt
 import pytest
 from starlette.testclient import TestClient
 
-from example_projects.license_server import app, register
+from example_projects.license_server import app, bodies, register
+from example_projects.license_server.testing import (
+    ADMIN,
+    ADMIN_KEY,
+    APPLICATION,
+    ISSUER,
+    NONCE,
+    act,
+    ask,
+    decode,
+    issue,
+    issue_key,
+    validate,
+    verdict,
+)
 from licet.core.clock import Clock
 from licet.issuer import Issuer
-
-ISSUER = "https://licenses.acme.example"
-ADMIN_KEY = "an-admin-key-for-tests"
-ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
-VALIDATION_KEY = "a-validation-key-for-tests"
-APPLICATION = {"Authorization": f"Bearer {VALIDATION_KEY}"}
-NONCE = "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4"
-
-
-@pytest.fixture
-def client() -> Iterator[TestClient]:
-    with TestClient(
-        app.create_app(
-            Issuer.generate(ISSUER),
-            ADMIN_KEY,
-            "acme-reports",
-            validation_key=VALIDATION_KEY,
-            cache_for=60,
-        ),
-        raise_server_exceptions=False,
-    ) as client:
-        yield client
-
-
-def issue(client: TestClient, **body: object) -> str:
-    answer = client.post("/v1/licenses", headers=ADMIN, json=body)
-    assert answer.status_code == 201, answer.text
-    token = answer.json()["token"]
-    assert isinstance(token, str)
-    return token
-
-
-def issue_key(client: TestClient, **body: object) -> tuple[str, str]:
-    """Return the id of a new license, and its opaque key."""
-    answer = client.post("/v1/licenses", headers=ADMIN, json={"key": True, **body}).json()
-    return answer["id"], answer["key"]
-
-
-def act(client: TestClient, license_id: str, what: str, **body: object) -> int:
-    return client.post(f"/v1/licenses/{license_id}/{what}", headers=ADMIN, json=body).status_code
-
-
-def ask(client: TestClient, credential: str, **changes: object) -> str:
-    """Return the signed answer about `credential`."""
-    question = {"licenseKey": credential, "audience": "acme-reports", "nonce": NONCE, **changes}
-    answer = client.post("/v1/licenses/validate", headers=APPLICATION, json=question)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/jwt"
-    assert answer.headers["cache-control"] == "no-store"
-    return answer.text
-
-
-def validate(
-    client: TestClient, credential: str, *, audience: str = "acme-reports", **changes: object
-) -> dict[str, Any]:
-    """Return what is answered about `credential`, once its signature held."""
-    answer = ask(client, credential, audience=audience, **changes)
-    assert jwt.get_unverified_header(answer)["typ"] == "license-validation+jwt"
-    return decode(client, answer, audience)
-
-
-def verdict(client: TestClient, credential: str, **changes: str) -> str:
-    """Return the word for what is wrong with `credential`, `valid` where nothing is."""
-    answer = validate(client, credential, **changes)
-    assert answer["valid"] is ("error" not in answer)
-    return str(answer.get("error", "valid"))
-
-
-def decode(client: TestClient, token: str, audience: str = "acme-reports") -> dict[str, Any]:
-    """Verify `token` against the published keys, with PyJWT and nothing of ours."""
-    published = jwt.PyJWKSet.from_dict(client.get("/.well-known/jwks.json").json())
-    key = published[jwt.get_unverified_header(token)["kid"]]
-    claims: dict[str, Any] = jwt.decode(token, key, audience=audience, issuer=ISSUER)
-    return claims
 
 
 def test_what_it_issues_verifies_against_what_it_publishes(client: TestClient) -> None:
@@ -225,6 +164,7 @@ def test_the_signing_key_cannot_be_retired(client: TestClient) -> None:
         ("POST", "/v1/licenses/any/suspend"),
         ("POST", "/v1/licenses/any/resume"),
         ("POST", "/v1/licenses/validate"),
+        ("PUT", "/v1/webhooks"),
     ],
 )
 def test_without_a_key_nothing_happens(
@@ -254,6 +194,7 @@ def test_without_a_key_nothing_happens(
         b'{"audience": null}',
         b'{"subject": "lic_mine"}',
         b'{"key": "lic_mine"}',
+        b'{"status": {"status_list": {"idx": 0, "uri": "https://licenses.acme.example"}}}',
     ],
 )
 def test_a_license_that_nobody_would_accept_is_400(client: TestClient, body: bytes) -> None:
@@ -267,7 +208,7 @@ def test_a_license_that_nobody_would_accept_is_400(client: TestClient, body: byt
 
 def test_a_huge_body_is_413(client: TestClient) -> None:
     """A body over the limit is refused before it is read as JSON."""
-    answer = client.post("/v1/licenses", headers=ADMIN, content=b" " * (app.MAX_BODY + 1))
+    answer = client.post("/v1/licenses", headers=ADMIN, content=b" " * (bodies.MAX_BODY + 1))
     assert answer.status_code == 413
 
 

@@ -9,21 +9,27 @@ license server on this machine.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 
+import anyio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from licet import Settings, requires_feature, requires_role
+from licet.asgi import WebhookReceiver
 from licet.starlette import LicenseMiddleware
 
 DEFAULTS = {
     "LICET_ISSUER": "http://127.0.0.1:8000",
     "LICET_AUDIENCE": "acme-reports",
-    "LICET_EXEMPT_PATHS": "/health",
+    "LICET_EXEMPT_PATHS": "/health, /licet/webhooks",
 }
+#: Seconds between two events of /events.
+TICK = 0.5
 
 
 async def health(request: Request) -> JSONResponse:
@@ -59,16 +65,37 @@ async def admin_report(request: Request) -> JSONResponse:
     return JSONResponse({"reports": ["audit"]})
 
 
+@requires_feature("analytics")
+async def events(request: Request) -> StreamingResponse:
+    return StreamingResponse(ticks(), media_type="text/event-stream")
+
+
+async def ticks() -> AsyncIterator[str]:
+    """Say what there is to say, for ever: `LICET_RECHECK_EVERY` ends it with its license."""
+    while True:
+        yield 'data: {"visitors": 17}\n\n'
+        await anyio.sleep(TICK)
+
+
+@requires_feature("analytics")
+async def live(websocket: WebSocket) -> None:
+    """Answer for as long as somebody asks; that, too, ends with its license."""
+    await websocket.accept()
+    async for _ in websocket.iter_text():
+        await websocket.send_json({"visitors": 17})
+
+
 def create_app(settings: Settings | None = None) -> Starlette:
-    return Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/me", me),
-            Route("/reports", reports),
-            Route("/export", export),
-            Route("/admin-report", admin_report),
-        ],
-        middleware=[
-            Middleware(LicenseMiddleware, settings or Settings.from_env(DEFAULTS | os.environ))
-        ],
-    )
+    settings = settings or Settings.from_env(DEFAULTS | os.environ)
+    routes: list[BaseRoute] = [
+        Route("/health", health),
+        Route("/me", me),
+        Route("/reports", reports),
+        Route("/export", export),
+        Route("/admin-report", admin_report),
+        Route("/events", events),
+        WebSocketRoute("/live", live),
+    ]
+    if settings.webhook_receive_secret:
+        routes.append(Route("/licet/webhooks", WebhookReceiver(settings)))
+    return Starlette(routes=routes, middleware=[Middleware(LicenseMiddleware, settings)])

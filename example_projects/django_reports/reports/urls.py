@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.urls import path
 
+from licet.django.views import webhook_receiver
 from reports import views
 
 urlpatterns = [
@@ -12,4 +14,7 @@ urlpatterns = [
     path("reports", views.reports),
     path("export", views.export),
     path("admin-report", views.admin_report),
+    path("events", views.events),
 ]
+if settings.LICET_SETTINGS.webhook_receive_secret:
+    urlpatterns.append(path("licet/webhooks", webhook_receiver))

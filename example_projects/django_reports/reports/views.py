@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 
 from licet import requires_feature, requires_role
 from licet.django.decorators import license_exempt
+
+#: Seconds between two events of /events.
+TICK = 0.5
+EVENT = 'data: {"visitors": 17}\n\n'
 
 
 @license_exempt
@@ -40,3 +49,23 @@ async def export(request: HttpRequest) -> JsonResponse:
 @requires_role("admin")
 def admin_report(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"reports": ["audit"]})
+
+
+@requires_feature("analytics")
+def events(request: HttpRequest) -> StreamingHttpResponse:
+    body = aticks() if isinstance(request, ASGIRequest) else ticks()
+    return StreamingHttpResponse(body, content_type="text/event-stream")
+
+
+def ticks() -> Iterator[str]:
+    """Say what there is to say, for ever: `LICET_RECHECK_EVERY` ends it with its license."""
+    while True:
+        yield EVENT
+        time.sleep(TICK)
+
+
+async def aticks() -> AsyncIterator[str]:
+    """The same under ASGI, where a thread that waits would be a thread too many."""
+    while True:
+        yield EVENT
+        await asyncio.sleep(TICK)
