@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,12 +19,18 @@ import licet
 import licet.wsgi
 from licet import ConstraintViolated, Entitlements, LicenseInvalid, requires_feature
 from licet.core.constraints import custom
+from licet.core.keys.jwk import read_jwks
+from licet.core.revocation.statuslist import read_list, read_reference
 from licet.core.settings import Settings
+from licet.core.token import compact
 from licet.issuer import Issuer
+from tests import pushed
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
+from tests.adapters.posting import AsgiPost, WsgiPost
 from tests.core.license_server import CREDENTIALS, LicenseServer
 from tests.core.test_keystore import Setup
+from tests.licenses import OPTIONS
 from tests.nginx import LOCATION
 
 ROOT = Path(__file__).parent.parent
@@ -258,9 +265,55 @@ def test_keygen_as_shown() -> None:
     assert key in repr(shown["settings"].validation_protocol)
 
 
+def test_a_status_list_as_shown() -> None:
+    """It says of the license beside it that it is revoked."""
+    shown: dict[str, Any] = {}
+    exec(compile(block("issuer.status_list("), "README.md", "exec"), shown)  # noqa: S102
+    claims = compact.parse(
+        shown["token"].encode(), max_size=4096, headers=compact.HeaderCache()
+    ).payload
+    keys = read_jwks(shown["issuer"].jwks(), ("EdDSA",)).keys
+    listed = read_list(
+        shown["status_list"].encode(),
+        shown["uri"],
+        SHOWN,
+        lambda kid, alg: keys[kid, alg].verify,
+        time.time(),
+    )
+    reference = read_reference(claims["status"])
+    assert reference.uri == listed.uri
+    assert listed.word(reference.idx) == "revoked"
+
+
+def test_receivers_as_shown(published: Published) -> None:
+    """Each takes an event at the address that it is shown at."""
+    for framework in ("starlette", "flask", "django"):
+        pytest.importorskip(framework)
+    from flask import Flask
+    from starlette.applications import Starlette
+
+    import tests.adapters.django_project  # noqa: F401 - configures Django
+
+    secret = pushed.new_secret()
+    options = {**OPTIONS, "webhook_receive_secret": secret}
+    body = pushed.event(license_id="lic_1")
+
+    def taken(post: AsgiPost | WsgiPost) -> bool:
+        return post("POST", "/licet/webhooks", pushed.lines(secret, body), body).status == 204
+
+    shown = published.run(block("from licet.asgi import"), settings=Settings(**options))
+    assert taken(AsgiPost(Starlette(routes=shown["routes"])))
+    app = Flask("shown")
+    app.config.update({f"LICET_{name.upper()}": value for name, value in options.items()})
+    published.run(block("from licet.flask import webhook_blueprint"), app=app)
+    assert taken(WsgiPost(app.wsgi_app))
+    shown = published.run(block("from licet.django.views import webhook"))
+    assert [str(one.pattern) for one in shown["urlpatterns"]] == ["licet/webhooks"]
+
+
 def test_every_block_is_run_here() -> None:
     """No block of Python stands in the README without a test of this file."""
-    assert len(blocks()) == 14
+    assert len(blocks()) == 18
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -32,6 +32,7 @@ GROUPS = {
     "django": (6, 17),
     "fastapi": (7,),
     "conditions": (20,),
+    "revocation": (26, 27),
     "network": (8,),
     "online": (21, 22, 23, 24, 25),
     "memory": (9, 12, 13, 14),
