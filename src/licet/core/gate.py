@@ -28,7 +28,6 @@ from licet.core.events.log import FailureLog, LogSink
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache, GrantStats
-from licet.core.installation.license import Installation, LicenseSource
 from licet.core.judge import Judge
 from licet.core.judgements import Judgements
 from licet.core.keys.keystore import Health
@@ -61,52 +60,36 @@ class Gate:
         self._failed = FailureLog(clock)
         self.sources = Sources.of(settings.sources or ())
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
-        tls = assembly.contexts(settings, self.events)
-        transport = transport or Transport(tls)
-        self.keys = assembly.key_stores(settings, clock, self.events, transport)
-        state = assembly.state(settings, clock, self.events)
-        self.boards = assembly.boards(settings, clock, state)
+        around = assembly.Surroundings.of(settings, clock, self.events)
+        transport = transport or Transport(around.tls)
+        self.keys = assembly.key_stores(around, transport)
+        state = assembly.state(around)
+        self.boards = assembly.boards(around, state)
         grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
-        self._standing = assembly.standing(
-            settings, clock, self.events, self.keys, transport, self.boards, grants.forget
-        )
+        self._standing = assembly.standing(around, self.keys, transport, self.boards, grants.forget)
         self.withdrawals = self._standing.withdrawals
         self.withdrawals.on_hint(self._hinted)
-        self.pushed = assembly.pushed(settings, clock, self.events, self.withdrawals, self.boards)
+        self.pushed = assembly.pushed(around, self.withdrawals, self.boards)
         self._judge = Judge(settings, clock, self.keys, self._standing)
         self._judgements = Judgements(settings, clock, self._judge, self._standing, grants)
         self._judgements.arbiter = assembly.arbiter(
-            settings,
-            clock,
-            self.events,
-            self.keys,
-            self._judge,
-            self._standing,
-            tls,
-            grants.forget,
+            around, self.keys, self._judge, self._standing, grants.forget
         )
         #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.
         self.recall = self._judgements.recall
         #: The judgement of a credential in full: `Judgements.judge`.
         self.judge = self._judgements.judge
         self._observer = Observer(settings, clock)
-        self._possession = assembly.possession(settings, clock, self._observer.proxies)
+        self._possession = assembly.possession(around, self._observer.proxies)
         self._https_only = settings.require_https
         self._wall = clock.wall
-        self.refresher = assembly.refresher(
-            settings, clock, self.events, state, self._judge, self.withdrawals, tls
-        )
-        self.installation = (
-            Installation(
-                LicenseSource(settings.license, clock),
-                recall=self.recall,
-                judge=self._judgements.granted,
-                clock=clock,
-                refused=self._denied,
-                refresher=self.refresher,
-            )
-            if settings.license is not None
-            else None
+        self.refresher = assembly.refresher(around, state, self._judge, self.withdrawals)
+        self.installation = assembly.installation(
+            around,
+            recall=self.recall,
+            judge=self._judgements.granted,
+            refused=self._denied,
+            refresher=self.refresher,
         )
 
     # -- a request, in the order of events ------------------------------------------------------

@@ -1,0 +1,82 @@
+"""What keeps the license of an installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from licet.core.assembly.surroundings import Surroundings
+from licet.core.errors import LicenseError
+from licet.core.flow import Flow
+from licet.core.grants import Grant
+from licet.core.installation.license import Installation, LicenseSource
+from licet.core.installation.refresh import Refresher
+from licet.core.installation.renewals import Renewals
+from licet.core.installation.state import State
+from licet.core.revocation.sticky import Withdrawals
+from licet.core.transport import Transport
+
+if TYPE_CHECKING:
+    from licet.core.judge import Judge
+
+
+def refresher(
+    around: Surroundings,
+    state: State | None,
+    judge: Judge,
+    withdrawals: Withdrawals,
+) -> Refresher | None:
+    """Return what keeps the installation's license from ending; None where nothing is kept.
+
+    Args:
+        around: who is asked, if anybody.
+        state: what the installation remembers.
+        judge: verifies what comes.
+        withdrawals: what was said of licenses, and what other processes tell.
+    """
+    settings, clock = around.settings, around.clock
+    if state is None or settings.license is None:
+        return None
+    made = Refresher(
+        settings.refresh_url,
+        state,
+        Renewals(state, judge, clock),
+        judge=judge,
+        withdrawals=withdrawals,
+        transport=Transport(around.tls),
+        clock=clock,
+        bus=around.bus,
+    )
+    withdrawals.listen(made.heard)
+    # Also where nobody asks for anything until the license has ended.
+    withdrawals.on_look(made.look)
+    return made
+
+
+def installation(
+    around: Surroundings,
+    *,
+    recall: Callable[[bytes], Grant | None],
+    judge: Callable[[bytes], Flow[Grant]],
+    refused: Callable[[LicenseError], None],
+    refresher: Refresher | None,
+) -> Installation | None:
+    """Return what keeps the license of an installation; None where requests bring theirs.
+
+    Args:
+        around: where it is.
+        recall: a remembered grant by credential.
+        judge: a remembered grant, or the full verification of a credential.
+        refused: told of every replacement that does not hold.
+        refresher: has it refreshed before it ends.
+    """
+    if around.settings.license is None:
+        return None
+    return Installation(
+        LicenseSource(around.settings.license, around.clock),
+        recall=recall,
+        judge=judge,
+        clock=around.clock,
+        refused=refused,
+        refresher=refresher,
+    )

@@ -1,0 +1,84 @@
+"""What licenses are trusted by: keys, profiles, and what proves who holds one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from licet.core.assembly.surroundings import Surroundings
+from licet.core.issuers import IssuerSettings
+from licet.core.keys.keystore import KeyStore
+from licet.core.possession.dpop import Dpop
+from licet.core.possession.holder import Possession
+from licet.core.possession.mtls import Certificates
+from licet.core.possession.nonces import Nonces
+from licet.core.proxies import Proxies
+from licet.core.settings import Settings
+from licet.core.stores import open_store
+from licet.core.token.claims import Profile
+from licet.core.token.signature import names_of
+from licet.core.transport import Transport
+
+
+def key_stores(around: Surroundings, transport: Transport) -> Mapping[str, KeyStore]:
+    """Return where the keys of each issuer come from.
+
+    Args:
+        around: which issuers, and how their keys are fetched.
+        transport: what fetches them.
+    """
+    settings = around.settings
+    return {
+        issuer: KeyStore(
+            issuer,
+            jwks_url=one.jwks_url,
+            # None at all, where a license server judges every license.
+            jwks={"keys": []} if one.keys is None and one.jwks_url is None else one.keys,
+            algorithms=one.algorithms,
+            max_age=settings.jwks_max_age,
+            max_stale=settings.jwks_max_stale,
+            cooldown=settings.jwks_cooldown,
+            transport=transport,
+            clock=around.clock,
+            bus=around.bus,
+            path=one.snapshot_path,
+        )
+        for issuer, one in settings.by_issuer.items()
+    }
+
+
+def profiles(settings: Settings) -> Mapping[str, Profile]:
+    """Return what the licenses of each issuer have to look like."""
+    return {issuer: _profile(issuer, one) for issuer, one in settings.by_issuer.items()}
+
+
+def _profile(issuer: str, settings: IssuerSettings) -> Profile:
+    types: set[str | None] = {settings.token_type}
+    if settings.token_type is None:
+        types |= {"license+jwt", "jwt"}
+    return Profile(
+        issuer=issuer,
+        audiences=frozenset(settings.audiences),
+        algorithms=names_of(settings.algorithms),
+        types=frozenset(types),
+        max_lifetime=settings.max_lifetime,
+    )
+
+
+def possession(around: Surroundings, proxies: Proxies) -> Possession:
+    """Return what licenses that are bound to their holder demand.
+
+    Args:
+        around: where certificates are, whether nonces are wanted, and the store of proofs.
+        proxies: whose word is taken for a certificate.
+
+    Raises:
+        ConfigError: the store cannot be used.
+    """
+    settings, clock = around.settings, around.clock
+    secret = settings.dpop_nonce_secret
+    return Possession(
+        Dpop(clock, None if secret is None else Nonces(secret.encode(), clock)),
+        Certificates(settings.client_certificate, proxies),
+        open_store(settings.store, clock),
+        settings.external_url,
+    )
