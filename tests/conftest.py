@@ -36,10 +36,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many rows were shown where."""
+    """Say how many rows were shown where, and what tests have measured."""
     shown: dict[str, set[str]] = {}
     for row, adapter in rows.RAN:
         shown.setdefault(adapter, set()).add(row)
     if shown:
         counts = ", ".join(f"{name} {len(found)}" for name, found in sorted(shown.items()))
         terminalreporter.write_line(f"rows of the attack table shown: {counts}")
+    for line in rows.REPORTED:
+        terminalreporter.write_line(line)

@@ -80,6 +80,8 @@ EXPECTED: dict[str, frozenset[str]] = {
     "O08": frozenset({"asgi", "django-async", "starlette", "fastapi", CORE}),
 }
 
+#: Filled by what ran: figures that no test holds against anything.
+REPORTED: list[str] = []
 #: Filled by what ran: row, adapter, ids of the tests that passed.
 RAN: dict[tuple[str, str], list[str]] = defaultdict(list)
 

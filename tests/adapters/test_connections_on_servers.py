@@ -51,7 +51,7 @@ async def hypercorn_on_trio(app: Any, listening: socket.socket, stop: anyio.Even
 
 SERVERS: dict[str, tuple[Serve, str]] = {
     "uvicorn": (functools.partial(uvicorn, http="h11"), "asyncio"),
-    "uvicorn-wsproto": (functools.partial(uvicorn, ws="wsproto", http="httptools"), "asyncio"),
+    "uvicorn-wsproto": (functools.partial(uvicorn, ws="wsproto", http="h11"), "asyncio"),
     "hypercorn": (hypercorn, "asyncio"),
     "hypercorn-trio": (hypercorn_on_trio, "trio"),
 }

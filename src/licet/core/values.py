@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 from urllib.parse import urlsplit
@@ -105,7 +104,7 @@ def webhook_secret(name: str, value: str) -> str:
     """
     try:
         key = b64decode(value.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     # The length that Standard Webhooks asks for.
     if len(key) < 24:

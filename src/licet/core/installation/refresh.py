@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from hmac import compare_digest
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ class Refresher(Locked):
         if self._followed == (credential, wanting):
             return
         with self.lock:
-            if self._followed is None or self._followed[0] != credential:
+            if self._followed is None or not compare_digest(self._followed[0], credential):
                 self._pace.begin()
                 self._hastened = False
             self._followed, self._wanting = (credential, wanting), wanting

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from typing import TYPE_CHECKING, TypeAlias
 
 from licet.core.clock import Clock
@@ -105,7 +106,7 @@ class Renewals(Locked):
         if token.name not in self._known:
             yield from self._look(token.name)
         renewed = self._known.get(token.name)
-        if renewed is None or renewed.credential == credential:
+        if renewed is None or compare_digest(renewed.credential, credential):
             return (credential,)
         if (renewed.issued_at, renewed.expires_at) > (token.issued_at, token.expires_at):
             return renewed.credential, credential
