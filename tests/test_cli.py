@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import licet
 from licet.cli import main
+from tests.commands import Said
+from tests.commands import licet as typed
+from tests.licenses import ISSUER_NAME, license_token
+
+COMMANDS = ("demo", "keygen", "issue", "inspect", "verify", "help")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +32,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    assert "demo  " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"    {command}  " in said
 
 
 def test_without_a_command_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,16 +68,112 @@ def test_a_missing_extra_is_named(
     assert 'pip install "licet[demo]"' in said
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command: str) -> None:
+    """`licet help COMMAND` is what `licet COMMAND --help` says, exit statuses included."""
+    said = typed("help", command)
+    assert said == typed(command, "--help")
+    assert said.status == 0
+    assert f"usage: licet {command}" in said.out
+    assert "Exit status" in said.out or command == "help"
+
+
+def test_help_alone() -> None:
+    """`licet help` is `licet --help`."""
+    assert typed("help") == typed("--help")
+
+
+@pytest.mark.parametrize("command", ["keygen", "issue"])
+def test_help_needs_no_percent_signs(command: str) -> None:
+    """Help is text: nothing in it is taken for a format."""
+    assert "%" not in typed(command, "--help").out
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is interrupted ends with 130 and says nothing."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("licet.cli.tokens.read", interrupted)
+    assert typed("inspect", "x") == Said(130, "", "")
+
+
 def test_the_command_loads_no_framework() -> None:
-    """The command itself needs no framework: it is there to say which one is missing."""
+    """What a command does not need it does not load: `--help` answers at once."""
     script = (
-        "import sys, licet.cli; "
-        "print(*{'django', 'flask', 'starlette', 'fastapi', 'uvicorn'} & sys.modules.keys())"
+        "import sys, licet.cli\n"
+        "try: licet.cli.main(['--help'])\n"
+        "except SystemExit: print('LOADED', *sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.strip() == ""
+    loaded = set(done.stdout.split("LOADED")[1].split())
+    heavy = "django flask starlette fastapi uvicorn cryptography jwt httpx anyio licet.issuer"
+    assert loaded & set(heavy.split()) == set()
+
+
+def command(*arguments: object) -> list[str]:
+    """Return a command as a program of its own."""
+    return [sys.executable, "-m", "licet", *map(str, arguments)]
+
+
+def test_a_pipeline(tmp_path: Path) -> None:
+    """Key, license and judgement are three programs, the second piped into the third."""
+    keyfile, jwks = tmp_path / "issuer.json", tmp_path / "jwks.json"
+    made = command("keygen", keyfile, "--issuer", ISSUER_NAME, "--jwks", jwks)
+    subprocess.run(made, check=True, capture_output=True, timeout=60)
+    settings = ("--issuer", ISSUER_NAME, "--audience", "reports", "--jwks", jwks)
+    issued = subprocess.Popen(
+        command("issue", keyfile, "--audience", "reports", "--feature", "analytics"),
+        stdout=subprocess.PIPE,
+    )
+    with issued:
+        judged = subprocess.run(
+            command("verify", "--json", *settings),
+            stdin=issued.stdout,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    assert issued.returncode == 0
+    assert (judged.returncode, judged.stderr) == (0, b"")
+    assert json.loads(judged.stdout)["features"] == ["analytics"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise elsewhere")
+def test_nobody_reads_the_output() -> None:
+    """A pipe whose reader is gone ends the command quietly, with 141 as of SIGPIPE."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            command("inspect", "x"),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the locale of POSIX")
+def test_a_terminal_without_the_letters(tmp_path: Path) -> None:
+    """A name that the terminal cannot write comes out as escapes; it is no failure."""
+    path = tmp_path / "license.jwt"
+    path.write_text(license_token(customer="Gönül Ώ"))
+    done = subprocess.run(
+        command("inspect", f"@{path}"),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"G\\xf6n\\xfcl" in done.stdout
 
 
 def test_python_m_licet_is_the_same_command() -> None:

@@ -1,19 +1,29 @@
 """The command `licet`: reads its arguments and hands over to one module per command.
 
-Exit status: 0 where all is well, 1 where it is not, 2 where the command cannot be carried out as
-given, 130 where Ctrl-C ended it.
+Exit status, of every command: 0 where all is well, 1 where it is not, 2 where the command cannot be
+carried out as given, 3 where its question cannot be decided, 130 where Ctrl-C ended it, 141 where
+nobody reads its output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
 import licet
-from licet.cli import demo
+from licet.cli import demo, inspect, issue, keygen, verify
+from licet.cli.output import DONE, UNUSABLE, Failed, print_json, tell
 
 __all__ = ["main"]
+
+_EPILOG = """\
+`licet help COMMAND` tells more about one command.
+
+Exit status: 0 yes or done, 1 no, 2 that cannot be done as given, 3 undecided,
+130 after Ctrl-C, 141 where nobody reads the output any more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,26 +38,66 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the arguments are wrong (2), or all they ask for is `--help` or `--version` (0).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal has no letters for is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _carry_out(argv)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # What is still in the buffer would be complained about when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _carry_out(argv: Sequence[str] | None) -> int:
+    from licet.core.errors import ConfigError
+
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.run is None:
         parser.print_help(sys.stderr)
-        return 2
+        return UNUSABLE
     try:
         status: int = arguments.run(arguments)
-    except KeyboardInterrupt:
-        return 130
-    return status
+    except Failed as failed:
+        document, sentence = failed.document, str(failed)
+    except ConfigError as error:
+        sentence = str(error)
+        document = {"code": "config_error", "detail": sentence, "remedy": error.remedy}
+    else:
+        return status
+    tell(sentence)
+    if arguments.json:
+        print_json(document)
+    return UNUSABLE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="licet",
         description="Licet turns a signed license into what a request may do.",
-        epilog="`licet COMMAND --help` tells more about one command.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"licet {licet.__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    demo.add_to(commands)
+    for command in (demo, keygen, issue, inspect, verify):
+        command.add_to(commands)
+    of = commands.add_parser("help", help="tell more about one command")
+    of.add_argument("command", nargs="?", metavar="COMMAND", choices=list(commands.choices))
+    of.set_defaults(
+        run=lambda asked: _help(commands.choices[asked.command] if asked.command else parser)
+    )
     return parser
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return DONE

@@ -15,6 +15,7 @@ from licet.core import flow
 from licet.core.constraints.registry import narrowing
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseUnavailable
+from licet.core.events.log import printable
 from licet.core.flow import Flow
 from licet.core.gate import Gate
 
@@ -65,7 +66,7 @@ def judge(gate: Gate, token: str | None) -> Verdict:
     if entitlements is None:
         return Verdict(None, 0, {})
     holds = bool(entitlements)
-    return Verdict(holds, 0 if holds else 1, _license(entitlements))
+    return Verdict(holds, 0 if holds else 1, license_members(entitlements))
 
 
 def _judged(gate: Gate, token: str | None) -> Flow[Entitlements | None]:
@@ -82,7 +83,8 @@ def _judged(gate: Gate, token: str | None) -> Flow[Entitlements | None]:
     return Entitlements(*held)
 
 
-def _license(entitlements: Entitlements) -> dict[str, Any]:
+def license_members(entitlements: Entitlements) -> dict[str, Any]:
+    """Return what is told of a license that was verified; its claims must still be there."""
     claims = json.loads(json.dumps(entitlements.claims, default=dict))
     return {
         "license_id": entitlements.license_id,
@@ -104,5 +106,5 @@ def _text(value: Any) -> str:
         told = [f"{name} {json.dumps(each)}" for name, each in sorted(value.items())]
         return ", ".join(told) or "-"
     if isinstance(value, list):
-        return ", ".join(value) or "-"
-    return "-" if value is None else str(value)
+        return printable(", ".join(value)) or "-"
+    return "-" if value is None else printable(str(value))

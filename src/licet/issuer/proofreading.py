@@ -21,7 +21,7 @@ LARGEST = 65536
 _NAMES = "a list of at most 1,000 texts, each 1 to 128 of A-Za-z0-9._:-"
 _TEXTS = "a list of at most 1,000 printable texts of 1 to 128 characters"
 _DATE = "a time between 1970 and the end of 9999"
-_RULES = {
+RULES = {
     "bad_audience": "audience is a text, or a list of 1 to 1,000 texts",
     "bad_claim:sub": "subject is the license id, 1 to 256 printable characters",
     "bad_claim:jti": "jti is 1 to 256 printable characters",
@@ -90,7 +90,7 @@ def proofread(token: str) -> None:
     except LicenseInvalid as refusal:
         if refusal.reason == "missing_extra:domains":
             return
-        rule = _RULES.get(refusal.reason, refusal.reason)
+        rule = RULES.get(refusal.reason, refusal.reason)
         raise ValueError(f"no gate would accept this license: {rule}") from None
 
 

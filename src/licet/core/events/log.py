@@ -46,6 +46,16 @@ def escape(value: object, limit: int = 64) -> str:
     return text[:limit].encode("unicode_escape").decode("ascii")
 
 
+def printable(text: str) -> str:
+    """Return `text` with an escape in the place of whatever a terminal would not show as it is."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii")
+        for sign in text
+    )
+
+
 def host_of(url: str) -> str:
     """Return the host of an address, fit for a log."""
     return escape(urlsplit(url).hostname)
