@@ -24,7 +24,7 @@ from licet.core.revocation.statuslist import read_list, read_reference
 from licet.core.settings import Settings
 from licet.core.token import compact
 from licet.issuer import Issuer
-from tests import pushed
+from tests import commands, pushed
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
 from tests.adapters.posting import AsgiPost, WsgiPost
@@ -311,9 +311,29 @@ def test_receivers_as_shown(published: Published) -> None:
     assert [str(one.pattern) for one in shown["urlpatterns"]] == ["licet/webhooks"]
 
 
+def test_an_installation_as_shown(published: Published, tmp_path: Path) -> None:
+    """Its license is served from the file, and what is to outlive a restart has its place."""
+    (tmp_path / "license").write_text(published.license(), encoding="ascii")
+    text = block("refresh_url=")
+    for shown in ("/etc/acme-reports", "/var/lib/acme-reports"):
+        text = text.replace(shown, str(tmp_path))
+    settings = published.run(text)["settings"]
+    served: list[str] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        served.append(environ["licet.entitlements"].license_id)
+        start_response("200 OK", [])
+        return []
+
+    client = WsgiClient(licet.wsgi.LicenseMiddleware(application, settings), served)
+    assert client.request("GET", "/reports").status == 200
+    assert served == ["lic_1"]
+    assert (tmp_path / "licet").is_dir()
+
+
 def test_every_block_is_run_here() -> None:
     """No block of Python stands in the README without a test of this file."""
-    assert len(blocks()) == 18
+    assert len(blocks()) == 19
 
 
 def test_every_setting_is_in_the_table() -> None:
@@ -325,9 +345,23 @@ def test_every_setting_is_in_the_table() -> None:
     assert shown == set(Settings.__dataclass_fields__)
 
 
+def test_the_command_line_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four commands make a key, a license, and say that it holds."""
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for line in blocks("console")[1].splitlines():
+        command, _, target = line.partition(" > ")
+        said.append(commands.licet(*command.split()[1:]))
+        if target:
+            Path(target).write_text(said[-1].out)
+    assert [each.status for each in said] == [0, 0, 0, 0]
+    assert said[-1].out.startswith("The license holds.")
+
+
 def test_the_two_commands() -> None:
     """The commands of the first minutes are one line each."""
-    assert blocks("console") == [
+    first, _, last = blocks("console")
+    assert [first, last] == [
         'python -m pip install ".[demo]" && python -m licet demo\n',
         "python -m pip install tox && python -m tox -e py\n",
     ]

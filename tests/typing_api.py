@@ -148,7 +148,24 @@ asking = Settings(
     tls_client_cert=Path("client.pem"),
     tls_client_key="client.key",
 )
+withdrawing = Settings(
+    issuer="https://licenses.acme.example",
+    audience="acme-reports",
+    license="file:/etc/acme-reports/license",
+    license_state="/var/lib/acme-reports/licet",
+    refresh_url="https://licenses.acme.example/v1/licenses/refresh",
+    status_origins=("https://status.example",),
+    status_max_stale=86_400,
+    webhook_receive_secret="whsec_…",
+    recheck_every=60,
+)
 assert_type(asking.online_timeout, float)
+assert_type(withdrawing.license_state, str | Path | None)
+assert_type(withdrawing.refresh_url, str | None)
+assert_type(withdrawing.status_origins, tuple[str, ...])
+assert_type(withdrawing.status_max_stale, float)
+assert_type(withdrawing.webhook_receive_secret, str | None)
+assert_type(withdrawing.recheck_every, float | None)
 assert_type(asking.revalidate_every, float | None)
 assert_type(asking.tls_pins, tuple[str, ...] | None)
 by_name = Settings(issuer="…", audience="…", validation_protocol="introspection")
@@ -328,6 +345,12 @@ narrow = issuer.issue(
     must_understand=["domains"],
 )
 assert_type(narrow, str)
+listed = "https://licenses.acme.example/status/1"
+issuer.issue(audience="a", subject="s", status={"status_list": {"idx": 412, "uri": listed}})
+assert_type(issuer.status_list(listed, {412: "revoked"}, ttl=300), str)
+assert_type(issuer.status_list(listed, {412: 2}, size=1_000, bits=4, expires_in=60), str)
+issuer.status_list(listed, {412: "gone"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+issuer.status_list(listed, {"412": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
 assert_type(issuer.rotate(), str)
 assert_type(Issuer.load("issuer.json"), Issuer)
 offline = Settings(**license_settings())
@@ -372,6 +395,12 @@ if TYPE_CHECKING:
 
     wrapped_wsgi: WSGIApplication = wsgi.LicenseMiddleware(wsgi_app, settings)
 
+    takes_asgi = asgi.WebhookReceiver(settings)
+    assert_type(takes_asgi.settings, Settings)
+    asgi.LicenseMiddleware(asgi.WebhookReceiver(issuer="…", audience="…"), settings)
+    takes_wsgi: WSGIApplication = wsgi.WebhookReceiver(settings)
+    assert_type(wsgi.WebhookReceiver(issuer="…", audience="…").settings, Settings)
+
 # -- Starlette and FastAPI -----------------------------------------------------------------------
 
 if TYPE_CHECKING:
@@ -383,6 +412,7 @@ if TYPE_CHECKING:
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
+    from licet.asgi import WebhookReceiver
     from licet.fastapi import (
         LICENSE_RESPONSES,
         CurrentEntitlements,
@@ -402,7 +432,11 @@ if TYPE_CHECKING:
             return JSONResponse({"id": request.state.entitlements.license_id})
 
     starlette_app = Starlette(
-        routes=[Route("/", homepage), Route("/endpoint", Endpoint)],
+        routes=[
+            Route("/", homepage),
+            Route("/endpoint", Endpoint),
+            Route("/licet/webhooks", WebhookReceiver(settings)),
+        ],
         middleware=[
             Middleware(LicenseMiddleware, issuer="…", audience="…"),
             Middleware(LicenseMiddleware, settings),
@@ -431,7 +465,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, g
 
-    from licet.flask import Licet, render_errors
+    from licet.flask import Licet, render_errors, webhook_blueprint
 
     flask_app = Flask(__name__)
     extension = Licet()
@@ -441,6 +475,9 @@ if TYPE_CHECKING:
     blueprint = extension.exempt(Blueprint("public", __name__))
     assert_type(blueprint, Blueprint)
     render_errors(flask_app, settings)
+    assert_type(webhook_blueprint(), Blueprint)
+    flask_app.register_blueprint(webhook_blueprint("/licet/webhooks", settings))
+    webhook_blueprint(url="/licet/webhooks", issuer="…", audience="…")
 
     @flask_app.get("/reports")
     @requires_feature("analytics")
@@ -462,7 +499,7 @@ if TYPE_CHECKING:
 
     from licet.django.decorators import license_exempt
     from licet.django.request import LicensedHttpRequest
-    from licet.django.views import LicenseRequiredMixin
+    from licet.django.views import LicenseRequiredMixin, webhook_receiver
 
     @requires_feature("analytics")
     def django_report(request: LicensedHttpRequest) -> JsonResponse:
@@ -484,3 +521,4 @@ if TYPE_CHECKING:
         return HttpResponse("ok")
 
     assert_type(django_health(HttpRequest()), HttpResponse)
+    assert_type(webhook_receiver(HttpRequest()), HttpResponse)

@@ -23,10 +23,12 @@ from licet.core.spellings import from_options
 class WebhookReceiver:
     """Takes the events that a license server pushes (Standard Webhooks).
 
-    What is said is in force on the next request of every middleware with the same settings.
+    What is said is in force on the next request of every middleware of this process with the same
+    settings, and within seconds wherever `store` or `license_state` is shared. A middleware with
+    other settings and no such thing in common never hears of it.
 
     Args:
-        settings: those of the middleware, with `webhook_receive_secret`.
+        settings: those of the middleware, `webhook_receive_secret` among them.
         options: the fields of `Settings`, instead of `settings`.
 
     Raises:

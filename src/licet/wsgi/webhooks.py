@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 class WebhookReceiver:
     """Takes the events that a license server pushes (Standard Webhooks).
 
-    What is said is in force on the next request of every middleware with the same settings.
+    What is said is in force on the next request of every middleware of this process with the same
+    settings, and within seconds wherever `store` or `license_state` is shared. A middleware with
+    other settings and no such thing in common never hears of it.
 
     Args:
-        settings: those of the middleware, with `webhook_receive_secret`.
+        settings: those of the middleware, `webhook_receive_secret` among them.
         options: the fields of `Settings`, instead of `settings`.
 
     Raises:
@@ -53,8 +55,8 @@ def _reader(environ: WSGIEnvironment) -> Callable[[int], bytes]:
     read: Callable[[int], bytes] = environ["wsgi.input"].read
     length: str = environ.get("CONTENT_LENGTH", "")
     if length.isascii() and length.isdecimal():
-        # Nothing that is longer is read.
-        rest = int(length)
+        # What is longer is refused before it is read; and thousands of digits are no `int`.
+        rest = int(length.lstrip("0")[:7] or "0")
     elif environ.get("wsgi.input_terminated"):
         return read
     else:
