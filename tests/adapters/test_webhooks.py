@@ -52,6 +52,27 @@ def test_a_receiver_takes_the_settings_of_a_middleware(
         receiver(**options, webhook_recieve_secret="x")
 
 
+def test_a_receiver_whose_settings_judge_nothing_is_told_of(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """What it takes would be in force for nobody; a store, or one license judged, mends that."""
+    words = "give the receiver the settings of the middleware"
+
+    def delivered(**changes: Any) -> str:
+        caplog.clear()
+        fields, body = revocation({**options, **changes})
+        post = WsgiPost(licet.wsgi.WebhookReceiver(**{**options, **changes}))
+        assert post("POST", PATH, fields, body).status == 204
+        return caplog.text
+
+    assert words in delivered()
+    licet.verify(license_token(sub="lic_2"), Settings(**options))
+    assert words not in delivered()
+    assert words not in delivered(
+        webhook_receive_secret=new_secret(), store=f"sqlite:///{tmp_path}/licet.db"
+    )
+
+
 # -- ASGI ------------------------------------------------------------------------------------------
 
 

@@ -373,7 +373,8 @@ class ConductContract(Serving):
                     assert client.calls == []
                 assert answer.status >= 400
                 answered += 1
-        assert answered
+        # A tracer has frames of its own, with which the stack is full before the application.
+        assert answered or sys.gettrace() is not None
         gc.collect()
 
 

@@ -16,14 +16,8 @@ from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.events.event import Event
 from licet.core.gate import Gate
-from licet.core.installation.license import Installation, LicenseSource
-from licet.core.installation.refresh import Refresher
-from licet.core.installation.renewals import Renewals
 from licet.core.installation.state import State
-from licet.core.revocation.sticky import Withdrawals
 from licet.core.settings import Settings
-from licet.core.tls import TlsOptions
-from licet.core.transport import Transport
 from tests import licenses
 from tests.core.hands import Hands
 from tests.core.license_server import AUTHORITY
@@ -114,36 +108,21 @@ class Worker:
     ) -> None:
         # Two clocks that are equal would share one connection.
         clock = Clock(partial(_read, clock.wall), partial(_read, clock.monotonic))
-        settings = Settings(**{**OPTIONS, **options, "license": setting})
+        kept = {"license_state": str(directory), "refresh_url": url}
+        if url is None:
+            del kept["refresh_url"]
+        given = {**OPTIONS, "tls_ca_file": str(AUTHORITY), **kept, **options, "license": setting}
         self.events: list[Event] = []
-        self.gate = gate = Gate(settings, clock=clock)
-        gate.events.subscribe(self.events.append)
-        self.state = State(str(directory), clock, self._troubled)
-        standing = gate._standing
-        gate.withdrawals = Withdrawals((self.state,), clock, standing.said)
-        standing.withdrawals = gate.withdrawals
-        self.refresher = Refresher(
-            url,
-            self.state,
-            Renewals(self.state, gate._judge, clock),
-            judge=gate._judge,
-            withdrawals=gate.withdrawals,
-            transport=Transport(TlsOptions(ca_file=str(AUTHORITY))),
-            clock=clock,
-            bus=gate.events,
-        )
-        gate.withdrawals.listen(self.refresher.heard)
-        gate.installation = self.installation = Installation(
-            LicenseSource(setting, clock),
-            recall=gate.recall,
-            judge=gate._judgements.granted,
-            clock=clock,
-            refused=gate._denied,
-            refresher=self.refresher,
-        )
-
-    def _troubled(self, kind: str) -> None:
-        self.gate.events.emit(Event("license.suspicious_activity", {"kind": kind}))
+        self.gate = Gate(Settings(**given), clock=clock)
+        self.gate.events.subscribe(self.events.append)
+        assert self.gate.refresher is not None
+        assert self.gate.installation is not None
+        self.refresher, self.installation = self.gate.refresher, self.gate.installation
+        (state,) = self.gate.boards
+        assert isinstance(state, State)
+        self.state = state
+        # Here each look is a request's; what the watch does by itself is claimed elsewhere.
+        self.gate.withdrawals._looking = ()
 
     def ask(self) -> Entitlements:
         """Return the entitlements of a request, from memory where that will do, as adapters do."""

@@ -166,6 +166,32 @@ def test_g10_a_published_private_key_takes_its_kid_along() -> None:
     assert read(twin, leaked).keys == read(leaked, twin).keys == {}
 
 
+@pytest.mark.parametrize("member", ["revoked", "revoked_at"])
+@pytest.mark.parametrize("value", [{"revoked_at": 1, "reason": "CANARY"}, 1, 0, True, False, None])
+def test_a_key_that_was_given_up_is_not_used(member: str, value: Any) -> None:
+    """Whatever stands in either member, for every kind of key, and whoever is asked to keep it."""
+    for jwk in (rsa_jwk(), ec_jwk(), ed25519("o")):
+        assert reason({**jwk, member: value}) == "revoked"
+    assert "CANARY" not in repr(read(ed25519("o", **{member: value})))
+
+
+def test_a_key_that_was_given_up_is_judged_by_that_first() -> None:
+    """Also where it could not be used anyway, or shows what it should not."""
+    for members in ({"d": "AAAA"}, {"kty": "oct"}, {"kty": "AKP"}, {"kid": ""}, {"use": "enc"}):
+        assert reason({**ed25519("o"), **members, "revoked": {}}) == "revoked"
+
+
+@pytest.mark.parametrize("member", ["revoked", "revoked_at"])
+def test_a_key_that_was_given_up_takes_its_kid_along(member: str) -> None:
+    """A twin without the word is not used either, nor another key of that name; others stay."""
+    gone = ed25519("k", **{member: 1})
+    for twin in (ed25519("k"), ed25519("other") | {"kid": "k"}, rsa_jwk(kid="k")):
+        for pair in ((twin, gone), (gone, twin)):
+            found = read(*pair, ed25519("good"))
+            assert {kid for kid, _ in found.keys} == {"good"}
+            assert found.rejected == (Rejected("k", "revoked"),)
+
+
 @pytest.mark.row("G11")
 @pytest.mark.parametrize("bits", [64, 512, 1024, 2047])
 def test_g11_a_short_modulus_is_weak(bits: int) -> None:

@@ -12,7 +12,8 @@ from licet.core import flow
 from licet.core.flow import Effect
 from licet.core.gate import Gate
 from licet.core.online import arbiter
-from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import Store, open_store
 from tests.core.hands import Hands
 from tests.core.license_server import GONE, LicenseServer, asked, says

@@ -32,7 +32,8 @@ from licet.core.revocation.receiver import (
     Receiver,
 )
 from licet.core.revocation.reception import MAX_BODY, Reception
-from licet.core.revocation.sticky import Hint, Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Hint, Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.settings import Settings
 from licet.core.stores import Key, StoreUnavailable, key
 from licet.core.stores.memory import MemoryStore
@@ -441,9 +442,9 @@ def test_other_types_change_nothing(kind: str) -> None:
         ("data", {"type": "license.revoked"}),
         ("data", {"type": "license.revoked", "license_id": "lic_1"}),
         ("data", {"type": "license.revoked", "data": []}),
-        ("name", {"type": "license.revoked", "data": {}}),
+        ("license_id", {"type": "license.revoked", "data": {}}),
         *(
-            ("name", {"type": "license.revoked", "data": {"license_id": name}})
+            ("license_id", {"type": "license.revoked", "data": {"license_id": name}})
             for name in (None, 1, "", True, ["lic_1"], "x" * 257, "lic_\n1")
         ),
         *(
@@ -454,7 +455,10 @@ def test_other_types_change_nothing(kind: str) -> None:
             for sequence in (-1, 1.0, True, "1", None, [])
         ),
         *(
-            ("name", {"type": "license.revoked", "data": {"license_id": "lic_1", "issuer": issuer}})
+            (
+                "issuer",
+                {"type": "license.revoked", "data": {"license_id": "lic_1", "issuer": issuer}},
+            )
             for issuer in (None, 1, "", [ISSUER_NAME])
         ),
     ],
@@ -823,11 +827,11 @@ def test_a_store_that_cannot_be_told_is_answered_503(
     """The sender tries again; in this process it is in force."""
     site = Site()
 
-    def lost(place: Key, value: bytes, ttl: float) -> Any:
+    def lost(*owed: Any) -> Any:
         raise StoreUnavailable("timeout")
         yield
 
-    monkeypatch.setattr(site.gate.withdrawals, "_announce", lost)
+    monkeypatch.setattr(site.gate.withdrawals._debts, "tell", lost)
     answer = site.deliver(event(license_id="lic_1"))
     assert (answer.status, json.loads(answer.body)["code"]) == (503, "webhook_unavailable")
     assert site.verdict("lic_1") == "license_revoked"

@@ -24,7 +24,7 @@ from licet.core.grants import Grant
 from licet.core.installation import pace
 from licet.core.installation.pace import Turns
 from licet.core.installation.renewals import CAPACITY
-from licet.core.revocation.sticky import Subject, Withdrawal
+from licet.core.revocation.statements import Subject, Withdrawal
 from licet.core.stores import StoreUnavailable, key
 from tests.core.hands import Hands
 from tests.core.installed import DAY, EARLIEST, LATEST, LIFETIME, Renewer, Worker, given, token
@@ -294,6 +294,20 @@ def test_all_rest_when_one_has_failed(world: World) -> None:
     assert len(world.renewer.log) == 2
 
 
+def test_who_has_the_address_corrected_need_not_wait(world: World) -> None:
+    """The rest is from the address that has refused, and not from another one."""
+    right = world.renewer.url
+    world.renewer.trouble = lambda _: reply(404)
+    world.at(LATEST)
+    serve(world.worker(url=right + "es"))
+    world.renewer.trouble = None
+    assert serve(world.worker(url=right)) == world.began + LATEST
+    assert [one.target for one in world.renewer.log] == [
+        "/v1/licenses/refreshes",
+        "/v1/licenses/refresh",
+    ]
+
+
 def test_a_worker_that_dies_over_it_is_followed_by_another(world: World) -> None:
     """The turn of who never tells what came of it ends by itself."""
     one, other = world.worker(), world.worker()
@@ -411,7 +425,8 @@ def test_no_bad_token_takes_the_place_of_a_good_one(world: World, name: str) -> 
     world.at(LATEST)
     assert serve(worker) == world.began
     (told,) = worker.told("online.unavailable")
-    assert (told["reason"], told["issuer"], told["host"]) == (reason, ISSUER_NAME, "127.0.0.1")
+    assert (told["reason"], told["issuer"]) == (f"refresh:{reason}", ISSUER_NAME)
+    assert told["host"] == "127.0.0.1"
     not_later = reason == "token:not_later"
     assert told["retry_after"] == (pace.LAST_PAUSE if not_later else pace.FIRST_PAUSE)
     assert len(str(told["correlation_id"])) == 16
@@ -460,7 +475,7 @@ def test_what_is_no_answer_changes_nothing(world: World, name: str) -> None:
     worker = world.worker()
     world.at(LATEST)
     assert serve(worker) == world.began
-    assert [told["reason"] for told in worker.told("online.unavailable")] == [reason]
+    assert [told["reason"] for told in worker.told("online.unavailable")] == [f"refresh:{reason}"]
     assert len(world.renewer.log) == 1
     world.renewer.trouble = None
     world.hands.advance(pace.FIRST_PAUSE)
@@ -572,7 +587,7 @@ def test_a_server_that_nobody_vouches_for_is_told_no_license(world: World) -> No
     assert told == {
         "issuer": ISSUER_NAME,
         "host": "127.0.0.1",
-        "reason": "tls",
+        "reason": "refresh:tls",
         "retry_after": pace.FIRST_PAUSE,
         "correlation_id": tied,
     }
@@ -586,7 +601,7 @@ def test_a_server_that_is_away_is_told_of(world: World) -> None:
     worker = world.worker(url=gone.url)
     world.at(LATEST)
     assert serve(worker) == world.began
-    assert [told["reason"] for told in worker.told("online.unavailable")] == ["connect"]
+    assert [told["reason"] for told in worker.told("online.unavailable")] == ["refresh:connect"]
     assert worker.told("tls.failure") == []
 
 
@@ -870,7 +885,9 @@ def test_an_older_token_lifts_nothing(world: World) -> None:
     for _ in range(2):
         assert worker.error() == "suspended"
         worker.at_rest()
-    assert [told["reason"] for told in worker.told("online.unavailable")] == ["token:online"]
+    assert [told["reason"] for told in worker.told("online.unavailable")] == [
+        "refresh:token:online"
+    ]
     assert world.worker(url=None).error() == "suspended"
 
 

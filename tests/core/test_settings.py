@@ -128,6 +128,15 @@ def test_two_settings_are_enough() -> None:
         ("grant_cache_size", {"grant_cache_size": True}),
         ("client_certificate", {"client_certificate": "header:X-Cert"}),
         ("region_header", {"region_header": "X-Region"}),
+        ("region_header", {"region_header": "X_Region", "trusted_proxies": ["192.0.2.0/24"]}),
+        (
+            "region_header",
+            {
+                "region_header": "X-Region",
+                "region_database": "regions.mmdb",
+                "trusted_proxies": ["192.0.2.0/24"],
+            },
+        ),
         ("dpop_nonce_secret", {"dpop_nonce_secret": "hunter2"}),
         ("upgrade_url", {"upgrade_url": "http://acme.example"}),
         ("error_response", {"error_response": 5}),

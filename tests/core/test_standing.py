@@ -11,6 +11,7 @@ from licet.core import flow
 from licet.core.context import bind, current_entitlements
 from licet.core.entitlements import Entitlements, Status
 from licet.core.errors import (
+    ConfigError,
     InstallationUnlicensed,
     LicenseExpired,
     LicenseInvalid,
@@ -20,7 +21,9 @@ from licet.core.errors import (
 from licet.core.events.event import Event
 from licet.core.gate import Gate
 from licet.core.requirements import requires_feature
-from licet.core.revocation.sticky import Hint, Subject, Withdrawal
+from licet.core.revocation.statements import Hint, Subject, Withdrawal
+from licet.core.revocation.statuslist import StatusReference
+from licet.core.settings import Settings
 from tests.core.loopback import until
 from tests.core.presented import Presented
 from tests.core.withdrawing import Withdrawing, judged
@@ -157,6 +160,24 @@ def test_a_list_of_another_origin_is_not_fetched(vendor: Withdrawing) -> None:
         assert other.fetches == 0
         assert verdict(vendor.gate(status_origins=(other.name,)), token) == "yes"
         assert other.fetches == 1
+
+
+def test_plain_http_is_for_the_hosts_that_are_named(vendor: Withdrawing) -> None:
+    """For lists as for keys: of the issuer itself, and of others."""
+    name = "http://licenses.test:8000"
+    gate = Gate(
+        Settings(issuer=name, audience="acme-reports", insecure_http_hosts=("licenses.test",))
+    )
+    (lists,) = gate._standing.lists.values()
+    assert lists.of(StatusReference(f"{name}/status/1", 1))
+    with pytest.raises(LicenseInvalid):
+        lists.of(StatusReference("http://other.test/status/1", 1))
+    here = {"status_origins": ("http://other.test",)}
+    with pytest.raises(ConfigError, match=r"status_origins .* not https"):
+        vendor.gate(**here)
+    gate = vendor.gate(**here, insecure_http_hosts=("other.test",))
+    (lists,) = gate._standing.lists.values()
+    assert lists.of(StatusReference("http://other.test/status/1", 1))
 
 
 def test_a_claim_that_is_no_reference_refuses(vendor: Withdrawing) -> None:

@@ -15,7 +15,8 @@ from licet.core.events.event import Event
 from licet.core.flow import Effect
 from licet.core.gate import Gate
 from licet.core.revocation import sticky
-from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import Key, Store, StoreUnavailable, key, open_store
 from licet.core.stores.interface import News
 from tests.core.hands import Hands
@@ -284,6 +285,8 @@ def test_a_store_that_is_away_fails_closed(
     troubled.out = False
     server.error(fresh, "revoked")
     assert verdict(gate, fresh) == "online:revoked"
+    # As its watch would have it, had it been made with this store.
+    gate.withdrawals._watch.caught_up = True
     troubled.out = True
     assert verdict(gate, fresh) == "online:revoked"
     hands.advance(301)
@@ -298,6 +301,7 @@ def test_a_store_that_is_not_told_is_told_of(
     """A withdrawal, or its end, that reaches this process alone is in the log."""
     gate = gate_of(server, hands)
     gate.withdrawals._boards = (troubled,)
+    gate.withdrawals._watch.caught_up = True
     license_key = server.add()
 
     def away(request: Request) -> bytes:

@@ -37,7 +37,6 @@ from licet.core.stores.redis import (
     ENDS,
     GENERATION,
     ORDER,
-    TIMEOUT,
     VALUES,
     RedisStore,
     _Opened,
@@ -81,6 +80,13 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here ever answers: a shorter wait shows the same."""
     for module in (database, effects, redis, sqlite):
         monkeypatch.setattr(module, "PATIENCE", BRIEF)
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait shorter still, where not even a busy machine could be taken for a silent server."""
+    for module in (database, effects, redis, sqlite):
+        monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(redis, "TIMEOUT", 0.2)
 
 
 @pytest.fixture(name="ask", params=WORLDS)
@@ -176,9 +182,15 @@ def test_nobody_there(ask: Ask, operation: Callable[[Store], Effect[Any]]) -> No
 @pytest.mark.parametrize(("answer", "word"), NONSENSE.values(), ids=NONSENSE)
 @pytest.mark.row("P04")
 def test_who_speaks_nonsense_is_no_store(
-    ask: Ask, answer: bytes | None, word: str, caplog: pytest.LogCaptureFixture
+    ask: Ask,
+    answer: bytes | None,
+    word: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that is silent, hangs up or answers anything else leaves it undecided."""
+    if word == "timeout":
+        impatient(monkeypatch)
     caplog.set_level(logging.DEBUG)
     with Impostor(answer) as impostor:
         store = RedisStore(impostor.url)
@@ -275,15 +287,16 @@ class Slow(Impostor):
             stopped = threading.Event()
             while asked := connection.recv(65_536):
                 for _ in range(max(1, asked.count(b"\r\n*") + 1)):
-                    stopped.wait(TIMEOUT * 0.8)
+                    stopped.wait(redis.TIMEOUT * 0.8)
                     connection.sendall(b"+OK\r\n")
         except OSError:
             return
 
 
 @pytest.mark.row("P04")
-def test_a_slow_greeting_is_not_waited_for() -> None:
+def test_a_slow_greeting_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """In an event loop one deadline holds for connecting, greeting and answer together."""
+    impatient(monkeypatch)
     with Slow(None) as impostor, world("asyncio") as ask:
         store = RedisStore(f"{impostor.url}?db=3")
         assert refused(ask, store.get(CALLS)).reason == "timeout"
@@ -486,8 +499,11 @@ class TestFile:
         store.close()
 
     @pytest.mark.parametrize("lock", ["EXCLUSIVE", "IMMEDIATE"])
-    def test_somebody_holds_it_while_it_is_made(self, file: Path, lock: str) -> None:
+    def test_somebody_holds_it_while_it_is_made(
+        self, file: Path, lock: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A file that is busy when it is opened is no wrong one, and is used when it is free."""
+        impatient(monkeypatch)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             file.chmod(0o600)
             other.execute(f"BEGIN {lock}")

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ import trustme
 
 from licet.core.tls import client_context
 from licet.core.transport import Response, Transport, TransportError
-from tests.core.loopback import Loopback, Request, Reset, reply
+from tests.core.loopback import Loopback, Request, Reset, reply, until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -276,7 +277,7 @@ def test_threads_keep_their_own_deadlines() -> None:
     released = threading.Event()
 
     def answer(request: Request) -> Iterator[bytes]:
-        if request.target == "/slow":
+        if request.target.endswith("/slow"):
             released.wait(10)
         yield reply(200, b"{}")
 
@@ -386,3 +387,28 @@ def test_an_error_says_nothing_of_the_address() -> None:
         fetch(Transport(), "http://127.0.0.1:9/secret-path")
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_client_that_was_replaced_is_closed_by_its_last_user() -> None:
+    """Whoever is done first leaves the connection of another alone."""
+    held = threading.Event()
+    transport = Transport(ssl.create_default_context(), keep_alive=2)
+
+    def answer(request: Request) -> bytes:
+        if request.target.endswith("/slow"):
+            held.wait(20)
+        else:
+            # As where a certificate has changed.
+            transport._client = None
+        return reply(200)
+
+    with Loopback(answer) as server, ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(fetch, transport, f"{server.url}/slow")
+        until(lambda: server.log)
+        client = transport._client
+        assert client is not None
+        assert fetch(transport, f"{server.url}/quick").status == 200
+        assert [one.is_idle() for one in client.pool.connections] == [False]
+        held.set()
+        assert slow.result(20).status == 200
+        assert client.pool.connections == []

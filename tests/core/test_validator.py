@@ -20,7 +20,7 @@ from licet.core.online.presented import Presented
 from licet.core.online.question import Denied, Question
 from licet.core.online.question import LicenseServer as Asked
 from licet.core.online.slots import PROCESS_SLOTS
-from licet.core.revocation.sticky import Subject, Withdrawal
+from licet.core.revocation.statements import Subject, Withdrawal
 from licet.core.transport import Request, Response
 from tests.core.hands import Hands
 from tests.core.license_server import CREDENTIALS, LicenseServer, asked

@@ -17,12 +17,14 @@ from licet.core import flow
 from licet.core.flow import Effect
 from licet.core.gate import Gate
 from licet.core.revocation import sticky
-from licet.core.revocation.sticky import Hint, Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Hint, Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.revocation.watch import Watch
 from licet.core.settings import Settings
 from licet.core.stores import Key, Store, StoreUnavailable, key, open_store
 from licet.core.stores.effects import Immediate
 from licet.core.stores.interface import News
+from licet.core.stores.memory import MemoryStore
 from tests.core.hands import Hands
 from tests.core.license_server import AUTHORITY, LicenseServer
 from tests.core.loopback import reply, until
@@ -76,6 +78,13 @@ class Counted:
         return self._asked(self.inner.announced(after))
 
 
+class Unfollowed(Withdrawals):
+    """Looks at its boards when a test has its watch look, and not by itself."""
+
+    def follow(self) -> bool:
+        return True
+
+
 def test_what_is_said_in_one_process_is_heard_in_another(store: Store, hands: Hands) -> None:
     """Withdrawn, and given back; also what was said before it began to listen."""
     here, there = Withdrawals((store,), hands.clock), Withdrawals((store,), hands.clock)
@@ -97,6 +106,107 @@ def test_an_older_word_is_not_announced(store: Store, hands: Hands) -> None:
     fresh.follow()
     until(lambda: fresh.known(LICENSE) == Withdrawal("suspended", 20.0))
     assert there.known(LICENSE) == Withdrawal("suspended", 20.0)
+
+
+@pytest.mark.row("I06")
+def test_a_look_that_came_to_nothing_is_no_answer(store: Store, hands: Hands) -> None:
+    """Neither for the next request, nor for one that comes while it is under way."""
+    flow.run(Withdrawals((store,), hands.clock).record(Withdrawal("revoked", 10.0), LICENSE))
+    board = Counted(store)
+    withdrawals = Unfollowed((board,), hands.clock)
+    board.silent = True
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            flow.run(withdrawals.look(LICENSE))
+    board.silent = False
+    with pytest.raises(flow.WouldWait):
+        flow.peek(withdrawals.look(LICENSE))
+    under_way = withdrawals.look(LICENSE)
+    next(under_way)
+    assert flow.run(withdrawals.look(LICENSE)) == Withdrawal("revoked", 10.0)
+    under_way.close()
+
+
+@pytest.mark.row("I06")
+def test_what_was_given_back_is_looked_at_as_well(
+    store: Store, hands: Hands, no_threads: None
+) -> None:
+    """It may have been withdrawn once more, elsewhere."""
+    here, there = (Withdrawals((store,), hands.clock) for _ in range(2))
+    flow.run(here.record(Withdrawal("suspended", 10.0), LICENSE))
+    assert flow.run(here.lift(20.0, LICENSE))
+    flow.run(there.record(Withdrawal("revoked", 30.0), LICENSE))
+    assert flow.run(here.look(LICENSE)) == Withdrawal("revoked", 30.0)
+
+
+@pytest.mark.row("I06")
+@pytest.mark.parametrize("away", [0, 1])
+def test_a_silent_board_keeps_no_other_from_being_heard_or_told(hands: Hands, away: int) -> None:
+    """An installation's own state and a shared store: what the one that answers says, counts."""
+    boards = [Counted(MemoryStore(hands.clock)) for _ in range(2)]
+    here = Unfollowed(boards, hands.clock)
+    here._watch.look()
+    assert here._watch.caught_up
+    boards[away].silent = True
+    left = boards[1 - away]
+    there = Withdrawals((left.inner,), hands.clock)
+    flow.run(there.record(Withdrawal("revoked", 10.0), LICENSE))
+    assert flow.run(here.look(LICENSE)) is None, "it was heard a moment ago"
+    hands.advance(10)
+    assert flow.run(here.look(LICENSE)) == Withdrawal("revoked", 10.0)
+    flow.run(there.record(Withdrawal("revoked", 10.0), CREDENTIAL))
+    here._watch.look()
+    assert here.withdrawn(CREDENTIAL)
+    with pytest.raises(StoreUnavailable):
+        flow.run(here.record(Withdrawal("suspended", 20.0), LICENSE))
+    there._watch.look()
+    assert there.known(LICENSE) == Withdrawal("suspended", 20.0)
+
+
+@pytest.mark.row("I06")
+def test_a_board_that_was_silent_is_told_later(hands: Hands) -> None:
+    """By the watch, while another may still be silent."""
+    boards = [Counted(MemoryStore(hands.clock)) for _ in range(2)]
+    here = Unfollowed(boards, hands.clock)
+    for board in boards:
+        board.silent = True
+    with pytest.raises(StoreUnavailable):
+        flow.run(here.record(Withdrawal("revoked", 10.0), LICENSE, CREDENTIAL))
+    boards[1].silent = False
+    here._watch.look()
+    for one in (LICENSE, CREDENTIAL):
+        assert flow.run(Unfollowed((boards[1],), hands.clock).look(one)) is not None
+    boards[0].silent = False
+    here._watch.look()
+    generations = [board.inner.generation().run() for board in boards]
+    assert all(generations)
+    here._watch.look()
+    assert [board.inner.generation().run() for board in boards] == generations, "told once"
+
+
+@pytest.mark.row("I06")
+def test_a_yes_that_is_late_does_not_take_a_later_no_from_the_board(hands: Hands) -> None:
+    """Two processes write at the same moment: who knows better says so again."""
+    store = MemoryStore(hands.clock)
+    early, late = (Unfollowed((store,), hands.clock) for _ in range(2))
+    flow.run(early.record(Withdrawal("suspended", 10.0), LICENSE))
+    late._watch.look()
+    lifting = late.lift(20.0, LICENSE)
+    effect = next(lifting)
+    while late.withdrawn(LICENSE):
+        effect = lifting.send(effect.run())
+    result = effect.run()
+    flow.run(early.record(Withdrawal("revoked", 30.0), LICENSE))
+    # It has looked, and now writes.
+    effect = lifting.send(result)
+    with pytest.raises(StopIteration):
+        lifting.send(effect.run())
+    for each in (early, late):
+        each._watch.look()
+    fresh = Unfollowed((store,), hands.clock)
+    fresh._watch.look()
+    for each in (early, late, fresh):
+        assert each.withdrawn(LICENSE) == Withdrawal("revoked", 30.0)
 
 
 def test_while_it_listens_nobody_looks(store: Store, hands: Hands) -> None:
@@ -171,6 +281,21 @@ def test_when_more_was_said_than_is_kept_boards_are_looked_at(
     assert all(flow.run(withdrawals.look(one)) for one in subjects)
 
 
+def test_what_gave_way_is_looked_at_again_at_once(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short ago it was looked at."""
+    monkeypatch.setattr(sticky, "CAPACITY", 10)
+    store = MemoryStore(hands.clock)
+    withdrawals = Unfollowed((store,), hands.clock)
+    flow.run(Unfollowed((store,), hands.clock).record(Withdrawal("revoked", 10.0), LICENSE))
+    assert flow.run(withdrawals.look(LICENSE))
+    for number in range(12):
+        withdrawals.keep(Withdrawal("revoked", 10.0), LICENSE._replace(name=f"lic_0{number}"))
+    assert withdrawals.known(LICENSE) is None
+    assert flow.run(withdrawals.look(LICENSE)) == Withdrawal("revoked", 10.0)
+
+
 def test_a_child_of_a_fork_listens_for_itself(tmp_path: Any) -> None:
     """With the first license that it sees, though its parent had judged that already."""
     store = f"sqlite:///{tmp_path}/licet.db"
@@ -184,7 +309,7 @@ def test_a_child_of_a_fork_listens_for_itself(tmp_path: Any) -> None:
         if child == 0:  # pragma: no cover - another process
             code = 1
             try:
-                if gate.recall(token.encode()) is not None:
+                if flow.run(judged(gate, token)) == "yes":
                     os.write(told, b".")
                     until(lambda: gate.recall(token.encode()) is None)
                     code = 0
@@ -193,6 +318,30 @@ def test_a_child_of_a_fork_listens_for_itself(tmp_path: Any) -> None:
         assert os.read(ready, 1) == b"."
         word = Withdrawal("revoked", vendor.hands.wall)
         flow.run(gate.withdrawals.record(word, Subject("license", vendor.name, "lic_1")))
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+
+
+def test_a_child_serves_nothing_that_was_withdrawn_since_its_parent_judged_it(
+    tmp_path: Any,
+) -> None:
+    """Not even its first request, however long it had none."""
+    store = f"sqlite:///{tmp_path}/licet.db"
+    with Withdrawing() as vendor:
+        gate, token = vendor.gate(store=store), vendor.license(None)
+        assert flow.run(judged(gate, token)) == "yes"
+        waits, withdrawn = os.pipe()
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            code = 1
+            try:
+                os.read(waits, 1)
+                code = flow.run(judged(gate, token)) != "online:revoked"
+            finally:
+                os._exit(code)
+        word = Withdrawal("revoked", vendor.hands.wall)
+        flow.run(gate.withdrawals.record(word, Subject("license", vendor.name, "lic_1")))
+        os.write(withdrawn, b".")
         _, status = os.waitpid(child, 0)
         assert status == 0
 
@@ -276,6 +425,32 @@ def test_who_shares_nothing_has_no_watch(hands: Hands) -> None:
     assert set(watches()) == before
 
 
+def test_a_board_that_lost_everything_is_told_again(store: Store, hands: Hands) -> None:
+    """By whoever knows: a server that was emptied must not bring a license back."""
+    board = Counted(store)
+    here = Withdrawals((board,), hands.clock)
+    flow.run(here.record(Withdrawal("revoked", 10.0), LICENSE))
+    here.follow()
+    until(lambda: here.followed)
+    board.inner = emptied = open_store("memory://", Hands().clock)
+    there = Withdrawals((emptied,), hands.clock)
+    there.follow()
+    until(lambda: there.withdrawn(LICENSE))
+
+
+def test_verdicts_are_short_while_nobody_listens(
+    tmp_path: Any, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that is started and never runs, as in a frozen process, is no watch."""
+    monkeypatch.setattr("licet.core.revocation.watch.start", lambda target, name: True)
+    gate = Gate(Settings(**OPTIONS, store=f"sqlite:///{tmp_path}/licet.db"), clock=hands.clock)
+    token = license_token(iat=int(hands.wall), exp=int(hands.wall) + 3600)
+    assert flow.run(judged(gate, token)) == "yes"
+    assert gate.recall(token.encode()) is not None
+    hands.advance(2.5)
+    assert gate.recall(token.encode()) is None
+
+
 class Follower:
     """Hears."""
 
@@ -288,6 +463,9 @@ class Follower:
 
     def looked(self) -> None:
         self.looks += 1
+
+    def emptied(self, board: object) -> None:
+        raise AssertionError
 
 
 def test_what_is_heard_after_its_owner_is_gone_is_lost(store: Store, hands: Hands) -> None:

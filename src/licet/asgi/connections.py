@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
-from anyio import CancelScope, Event, create_task_group, move_on_after, sleep
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    get_cancelled_exc_class,
+    move_on_after,
+    sleep,
+)
 
 from licet.asgi.facts import ASGIApp, AsgiFacts, Message, Receive, Scope, Send, route_path
 from licet.core.connections import Recheck, is_event_stream
@@ -107,11 +114,15 @@ class _Connection:
 
     async def serve(self, app: ASGIApp, scope: Scope) -> None:
         """Serve the connection; what the application raises comes out as it is."""
-        raised: Exception | None = None
+        raised: BaseException | None = None
         async with self._group as group:
             try:
                 await app(scope, self.receive, self.send)
-            except Exception as error:
+            except BaseException as error:
+                # A cancellation is for the group to judge, and a coroutine that was given up is not
+                # to wait for anything.
+                if isinstance(error, GeneratorExit) or _is_cancellation(error):
+                    raise
                 # Out of the group it would come as one of several.
                 raised = error
             if self._is_watched:
@@ -232,7 +243,13 @@ def _stays_open(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return False
 
 
-def _is_echo(error: Exception) -> bool:
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_cancellation, error.exceptions))
+    return isinstance(error, get_cancelled_exc_class())
+
+
+def _is_echo(error: BaseException) -> bool:
     """Whether this is nothing but what the end of the license says to an application."""
     if isinstance(error, ExceptionGroup):
         return all(map(_is_echo, error.exceptions))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from licet.core.errors import ConfigError
+from licet.core.options import url
 
 if TYPE_CHECKING:
     from licet.core.settings import Settings
@@ -63,6 +64,16 @@ def check_questions(settings: Settings) -> None:
             "is set and several license servers could be meant",
             "set validation_url for one issuer alone",
         )
+
+
+def check_addresses(settings: Settings) -> None:
+    """See to it that plain http is spoken with the hosts alone that are named for it."""
+    asked = [("status_origins", one) for one in settings.status_origins]
+    if settings.refresh_url is not None:
+        asked.append(("refresh_url", settings.refresh_url))
+    for name, address in asked:
+        hosts = settings.insecure_http_hosts
+        url(name, address, http_hosts=hosts, setting="insecure_http_hosts")
 
 
 def check_refresh(settings: Settings) -> None:

@@ -33,7 +33,7 @@ from licet.core.judgements import Judgements
 from licet.core.keys.keystore import Health
 from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
-from licet.core.revocation.sticky import Hint
+from licet.core.revocation.statements import Hint
 from licet.core.settings import Settings
 from licet.core.transport import Transport
 

@@ -76,7 +76,7 @@ class Judgements:
                     return None
                 grant.generation = snapshot.generation
         standing = self._standing
-        if grant.revision != standing.revision and standing.objection(grant) is not None:
+        if grant.revision != standing.revision and not standing.recalls(grant):
             return None
         self.grants.hits += 1
         return grant

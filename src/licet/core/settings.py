@@ -160,6 +160,7 @@ class Settings(Options):
             keep(self, "validation_jwks", by_issuer[self.issuer].validation_jwks)
         contradictions.check_questions(self)
         contradictions.check_refresh(self)
+        contradictions.check_addresses(self)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:
@@ -238,13 +239,6 @@ class Settings(Options):
             url(
                 "validation_url",
                 one.validation_url,
-                http_hosts=self.insecure_http_hosts,
-                setting="insecure_http_hosts",
-            )
-        if self.refresh_url is not None:
-            url(
-                "refresh_url",
-                self.refresh_url,
                 http_hosts=self.insecure_http_hosts,
                 setting="insecure_http_hosts",
             )

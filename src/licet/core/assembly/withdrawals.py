@@ -12,7 +12,8 @@ from licet.core.keys.keystore import KeyStore
 from licet.core.revocation.lists import StatusLists
 from licet.core.revocation.pushed import Pushed
 from licet.core.revocation.standing import Standing
-from licet.core.revocation.sticky import Board, Withdrawals
+from licet.core.revocation.statements import Board
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import open_store
 from licet.core.transport import Transport
 
@@ -84,6 +85,7 @@ def standing(
             bus=bus,
             max_stale=settings.status_max_stale,
             changed=made.changed,
+            http_hosts=settings.insecure_http_hosts,
         )
         for issuer, one in settings.by_issuer.items()
         # Who never fetches keys fetches nothing else.

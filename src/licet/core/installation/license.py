@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from licet.core.clock import Clock
 from licet.core.errors import (
@@ -35,10 +36,11 @@ LOOK_EVERY = 1.0
 MAX_FILE = 128 * 1024
 
 
-class _Seen(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Seen:
     """What a look found: swapped whole, because threads may look at the same time."""
 
-    text: bytes | None = None
+    text: bytes | None = field(default=None, repr=False)
     stamp: tuple[int, ...] | None = None
     trouble: str | None = None
 
@@ -96,14 +98,16 @@ def _stripped(text: bytes) -> bytes | None:
     return text.strip() or None
 
 
-class _Held(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Held:
     grant: Grant
-    credential: bytes
+    credential: bytes = field(repr=False)
 
 
-class _Failed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Failed:
     error: LicenseError
-    credential: bytes
+    credential: bytes = field(repr=False)
 
 
 class Installation:
@@ -191,7 +195,7 @@ class Installation:
     def _serving(self, found: _Held) -> tuple[Grant, bytes]:
         self.kept = found.credential
         self._have_refreshed(found.credential)
-        return found
+        return found.grant, found.credential
 
     def _have_refreshed(self, credential: bytes, *, wanting: bool = False) -> None:
         refresher = self._refresher

@@ -72,10 +72,11 @@ class Turns:
 
     Args:
         state: what the processes share.
+        url: who is asked; a rest is from this address, and ends with its correction.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, url: str | None = None) -> None:
+        self._state, self._url = state, url or ""
 
     def take(self, name: Name, *, hastened: bool) -> Flow[bool]:
         """Return whether this process is the one to ask now.
@@ -91,7 +92,7 @@ class Turns:
         if not turn or hastened:
             return turn
         # Behind that: whoever had the turn before has left word by now.
-        if (yield self._state.get(_place("rest", name))) is None:
+        if (yield self._state.get(_place("rest", name, self._url))) is None:
             return True
         yield self._state.delete(_place("turn", name))
         return False
@@ -102,9 +103,9 @@ class Turns:
         Raises:
             StoreUnavailable: the turn ends by itself.
         """
-        yield self._state.put(_place("rest", name), b"", pause)
+        yield self._state.put(_place("rest", name, self._url), b"", pause)
         yield self._state.delete(_place("turn", name))
 
 
-def _place(what: str, name: Name) -> Key:
-    return key("refresh", what, *name)
+def _place(what: str, name: Name, *more: str) -> Key:
+    return key("refresh", what, *name, *more)

@@ -7,6 +7,7 @@ by nobody. Of all processes that share a state one asks at a time, and all rest 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +20,7 @@ from licet.core.clock import Clock
 from licet.core.errors import LicenseError, LicenseInvalid
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event, correlation_id
-from licet.core.events.log import FailureLog, host_of
+from licet.core.events.log import FailureLog, escape, host_of
 from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.installation.pace import FIRST_PAUSE, LAST_PAUSE, TURN, Pace, Turns
@@ -28,12 +29,15 @@ from licet.core.installation.request import later_token
 from licet.core.installation.state import State
 from licet.core.online.answers import NoAnswer
 from licet.core.online.background import Background
-from licet.core.revocation.sticky import Subject, Withdrawals
+from licet.core.revocation.statements import Subject
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
 from licet.core.transport import Transport
 
 if TYPE_CHECKING:
     from licet.core.judge import Judge
+
+logger = logging.getLogger("licet")
 
 #: Why a token is not taken that would hold no longer than the one that is held.
 NOT_LATER = "not_later"
@@ -74,7 +78,7 @@ class Refresher(Locked):
     ) -> None:
         super().__init__()
         self.renewals = renewals
-        self._url, self._judge, self._turns = url, judge, Turns(state)
+        self._url, self._judge, self._turns = url, judge, Turns(state, url)
         self._withdrawals, self._transport = withdrawals, transport
         self._clock, self._bus = clock, bus
         self._background = Background(threads=2)
@@ -222,6 +226,7 @@ class Refresher(Locked):
         yield from self.take(credential)
         self.renewals.remember(renewed, name)
         self.follow(credential)
+        logger.info("the license is refreshed, license_id=%s", escape(name[1]))
         return renewed
 
     def _announce(self, renewed: Token) -> Flow[None]:
@@ -261,5 +266,5 @@ class Refresher(Locked):
         told: dict[str, object] = {"issuer": issuer, "host": host}
         if nothing.cause is not None and nothing.cause.tls is not None:
             self._bus.emit(Event("tls.failure", {**told, **asdict(nothing.cause.tls), **tied}))
-        told |= {"reason": nothing.reason, "retry_after": pause}
+        told |= {"reason": f"refresh:{nothing.reason}", "retry_after": pause}
         self._bus.emit(Event("online.unavailable", {**told, **tied}))

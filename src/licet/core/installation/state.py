@@ -56,7 +56,7 @@ class State(Locked):
             raise ConfigError(
                 SETTING,
                 f"has a {FILE} that {error.problem}",
-                "restore it, or remove it where what it remembers may be lost",
+                f"{error.remedy}; or remove it, where what it remembers may be lost",
             ) from None
 
     def get(self, key: Key) -> Effect[bytes | None]:

@@ -21,7 +21,7 @@ from licet.core.errors import (
 from licet.core.events.log import escape
 from licet.core.online.question import Answer, Denied
 from licet.core.revocation.standing import withdrawn
-from licet.core.revocation.sticky import Word
+from licet.core.revocation.statements import Word
 from licet.core.transport import Response, TransportError
 
 #: Seconds: the bounds of a `Retry-After` that is honoured.

@@ -21,7 +21,8 @@ from licet.core.online.memory import Case, Memory, Yes
 from licet.core.online.presented import Limits, Presented
 from licet.core.online.question import Answer, Denied, Granted
 from licet.core.revocation.standing import withdrawn
-from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
 
 #: Seconds that an answer serves which does not say for how long it may.

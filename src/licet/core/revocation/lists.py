@@ -196,6 +196,7 @@ class StatusLists(Locked):
         bus: hears of lists that cannot be had.
         max_stale: seconds past its lifetime for which a list serves an outage.
         changed: called whenever another list has come into force.
+        http_hosts: hosts from which they may come over plain http; loopback always is one.
         random: returns a number in [0, 1).
     """
 
@@ -210,10 +211,11 @@ class StatusLists(Locked):
         bus: EventBus,
         max_stale: float,
         changed: Callable[[], None],
+        http_hosts: tuple[str, ...] = (),
         random: Callable[[], float] = chance.random,
     ) -> None:
         super().__init__()
-        self._origins = frozenset((*origins, *_own(issuer)))
+        self._origins = frozenset((*origins, *_own(issuer, http_hosts)))
         self._document = partial(
             StatusDocument,
             issuer=issuer,
@@ -262,9 +264,9 @@ class StatusLists(Locked):
             return list(self._alive.values())
 
 
-def _own(issuer: str) -> tuple[str, ...]:
+def _own(issuer: str, http_hosts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the origin of an issuer whose name is an address that is fit to be fetched from."""
     try:
-        return (origin_of(url("issuer", issuer)),)
+        return (origin_of(url("issuer", issuer, http_hosts=http_hosts)),)
     except ValueError:
         return ()

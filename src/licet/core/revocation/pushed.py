@@ -22,7 +22,8 @@ from licet.core.events.event import Event
 from licet.core.flow import Effect, Flow
 from licet.core.forks import Locked
 from licet.core.revocation.receiver import TOLERANCE, Delivery, DeliveryUnreadable
-from licet.core.revocation.sticky import Hint, Subject, Withdrawal, Withdrawals
+from licet.core.revocation.statements import Hint, Subject, Withdrawal
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import Key, StoreUnavailable, key
 from licet.core.token.claims import identifier
 
@@ -205,8 +206,8 @@ class Pushed(Locked):
         try:
             name = "" if kind == "keys.rotated" else identifier(data, "license_id")
             issuer = identifier(data, "issuer") if "issuer" in data else None
-        except LicenseError:
-            raise DeliveryUnreadable("name") from None
+        except LicenseError as error:
+            raise DeliveryUnreadable(error.reason.rpartition(":")[2]) from None
         sequence = data.get("sequence")
         # A boolean is an integer in Python.
         if "sequence" in data and (type(sequence) is not int or sequence < 0):

@@ -104,6 +104,7 @@ class Reception:
             )
         self._receiver, self._pushed = Receiver(secret), pushed
         self._wall = gate.clock.wall
+        self._gate, self._is_alone = gate, not gate.boards
         self._rations = Ration(gate.clock)
         self._failed = FailureLog(gate.clock, "the event has to be delivered again")
 
@@ -157,6 +158,7 @@ class Reception:
         try:
             delivery = self._receiver.authentic(fields, body, self._wall())
             yield from self._pushed.take(delivery)
+            self._doubt()
         except DeliveryUnreadable as error:
             return self._refuse(UNREADABLE, error.reason)
         except DeliveryInvalid as error:
@@ -167,6 +169,16 @@ class Reception:
             self._failed(error)
             return _ANSWERS[UNTOLD]
         return TAKEN
+
+    def _doubt(self) -> None:
+        """Tell once where what was said may be known to nobody who judges by it."""
+        if self._is_alone and not self._gate.grant_stats().misses:
+            self._is_alone = False
+            logger.warning(
+                "an event was taken by settings that have judged no license in this process, and "
+                "are shared with no other: give the receiver the settings of the middleware, and "
+                "with several workers set store or license_state"
+            )
 
     def _refuse(self, kind: _Kind, reason: str) -> Problem:
         withheld = self._rations.withheld((kind.code, reason))

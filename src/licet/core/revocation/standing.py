@@ -19,11 +19,12 @@ from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.grants import Grant
 from licet.core.revocation.lists import StatusDocument, StatusLists
+from licet.core.revocation.statements import Subject, Withdrawal, Word, order
 from licet.core.revocation.statuslist import StatusList, read_reference
-from licet.core.revocation.sticky import Subject, Withdrawal, Withdrawals, Word, order
+from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
 
-#: Seconds that a verdict is remembered where no thread can follow what other processes are told.
+#: Seconds that a verdict is remembered while nothing follows what other processes are told.
 UNFOLLOWED = 2.0
 
 
@@ -152,6 +153,15 @@ class Standing(Locked):
         self.withdrawals.follow()
         return objection
 
+    def recalls(self, grant: Grant) -> bool:
+        """Return whether a license stands that was judged before, perhaps by a parent process."""
+        listing = grant.listing
+        seen = listing is not None and listing.revision == self.revision
+        if not seen and self.withdrawals.behind:
+            self.withdrawals.follow()
+            return False
+        return self.objection(grant) is None
+
     def _objection(
         self, grant: Grant, listed: StatusList | None, index: int
     ) -> LicenseError | None:
@@ -191,7 +201,7 @@ class Standing(Locked):
         objection = self.objection(grant)
         if objection is not None:
             raise objection
-        if not self.withdrawals.follow():
+        if not self.withdrawals.followed:
             grant.until = min(grant.until, self._wall() + UNFOLLOWED)
 
     def _take(self, listed: StatusList, word: Word, subject: Subject) -> Flow[None]:

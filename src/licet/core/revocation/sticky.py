@@ -11,92 +11,35 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from math import isfinite
-from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from cachetools import TTLCache
 
+from licet.core import flow
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.log import FailureLog
-from licet.core.flow import Effect, Flow
+from licet.core.flow import Flow
 from licet.core.forks import Locked
+from licet.core.revocation.debts import Debts
+from licet.core.revocation.statements import (
+    HINT_FOR,
+    Board,
+    Hint,
+    Said,
+    Subject,
+    Withdrawal,
+    order,
+    place,
+    read,
+    read_of,
+)
 from licet.core.revocation.watch import Watch
-from licet.core.stores import Key, StoreUnavailable, key
-from licet.core.stores.interface import News
-from licet.core.token import strictjson
+from licet.core.stores import StoreUnavailable, key
 
 #: Statements kept in a process; the oldest gives way, and is looked for on the boards.
 CAPACITY = 100_000
 #: Seconds between two looks at a board for what is not known here, where no watch does that; and of
 #: how much that is remembered.
 LOOK_EVERY, LOOKED = 60.0, 20_000
-#: Seconds that a statement is kept on a board: longer than licenses live. And a hint: long enough
-#: for every process to hear of it.
-KEPT_FOR, HINT_FOR = 2 * 366 * 86_400.0, 60.0
-
-Word: TypeAlias = Literal["revoked", "suspended", "valid"]
-
-
-class Subject(NamedTuple):
-    """What is spoken of.
-
-    Attributes:
-        kind: `license` by its id, or `credential` by its digest where no id is known.
-        issuer: of whom.
-        name: the id or the digest.
-    """
-
-    kind: Literal["license", "credential"]
-    issuer: str
-    name: str
-
-
-class Withdrawal(NamedTuple):
-    """One statement: that something is withdrawn, or that what was withdrawn is given back.
-
-    Attributes:
-        word: what was said; `valid` gives back.
-        said_at: when, in seconds since the epoch.
-    """
-
-    word: Word
-    said_at: float
-
-
-class Hint(NamedTuple):
-    """Something that no verdict rests on, and that is a reason to ask.
-
-    Attributes:
-        kind: `resumed`, of a license; or `rotated`, of an issuer's keys.
-        issuer: of whom.
-        name: the license's id; empty for keys.
-        said_at: when, in seconds since the epoch.
-    """
-
-    kind: Literal["resumed", "rotated"]
-    issuer: str
-    name: str
-    said_at: float
-
-
-class Board(Protocol):
-    """Where statements outlive a process, and are heard of in others: a `Store`, for one."""
-
-    def get(self, key: Key) -> Effect[bytes | None]:
-        """See `Store.get`."""
-        ...
-
-    def put(self, key: Key, value: bytes, ttl: float) -> Effect[None]:
-        """See `Store.put`."""
-        ...
-
-    def announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
-        """See `Store.announce`."""
-        ...
-
-    def announced(self, after: int) -> Effect[News]:
-        """See `Store.announced`."""
-        ...
 
 
 class Withdrawals(Locked):
@@ -117,10 +60,11 @@ class Withdrawals(Locked):
         super().__init__()
         self._boards = tuple(boards)
         self._changed = changed
-        #: What the boards were asked about a moment ago, whether or not they answered.
+        #: What the boards were asked about a moment ago, so far as it had to be known.
         self._looked: TTLCache[Subject, None] = TTLCache(LOOKED, LOOK_EVERY, timer=clock.monotonic)
         self._known: OrderedDict[Subject, Withdrawal] = OrderedDict()
         self._overflown = False
+        self._debts = Debts(self)
         self._hinted: TTLCache[Hint, None] = TTLCache(LOOKED, HINT_FOR, timer=clock.monotonic)
         self._listeners: tuple[Callable[[bytes], None], ...] = ()
         self._acting: tuple[Callable[[Hint], None], ...] = ()
@@ -128,6 +72,11 @@ class Withdrawals(Locked):
         self._watch = Watch(self._boards, self, clock)
         #: Told where a board cannot be asked, or told, about a withdrawal.
         self.unheard = FailureLog(clock, "of withdrawals each worker knows its own alone")
+
+    def after_fork(self) -> None:
+        """Look at the boards anew: what was said since the parent looked is not known."""
+        super().after_fork()
+        self._looked.clear()
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -140,6 +89,11 @@ class Withdrawals(Locked):
         """Return that one of these is withdrawn, as far as this process knows."""
         latest = self.known(*subjects)
         return None if latest is None or latest.word == "valid" else latest
+
+    @property
+    def behind(self) -> bool:
+        """Whether the boards are yet to be read in this process, which may be a forked one."""
+        return bool(self._boards) and not self._watch.begun
 
     def due(self, *subjects: Subject) -> bool:
         """Return whether the boards may have heard of what this process has not."""
@@ -158,24 +112,37 @@ class Withdrawals(Locked):
         Raises:
             StoreUnavailable: a board does not tell, never has, and this process knows nothing.
         """
-        if self.known(*subjects) is None and self.due(*subjects):
+        # Also of what was given back: it may have been withdrawn once more.
+        if self.withdrawn(*subjects) is None and self.due(*subjects):
             try:
                 yield from self._read(subjects)
             except StoreUnavailable as lost:
                 # All that was said before it fell silent is known here.
-                if not self._watch.caught_up or self._overflown:
+                heard = self._watch.caught_up and not self._overflown
+                if self.withdrawn(*subjects) is None and not heard:
                     raise
                 self.unheard(lost)
+            # Not before: who asks meanwhile, or after a look that came to nothing, must not pass.
+            with self.lock:
+                self._looked.update(dict.fromkeys(subjects))
         return self.withdrawn(*subjects)
 
     def _read(self, subjects: Sequence[Subject]) -> Flow[None]:
-        with self.lock:
-            self._looked.update(dict.fromkeys(subjects))
+        lost: StoreUnavailable | None = None
         for board in self._boards:
-            for subject in subjects:
-                value = yield board.get(_place(subject))
-                if value is not None and not self._learn(value, subject):
-                    raise StoreUnavailable("garbage")
+            try:
+                for subject in subjects:
+                    value = yield board.get(place(subject))
+                    found = None if value is None else read_of(subject, value)
+                    if found is not None:
+                        self._learn(Said(subject, found))
+                    elif value is not None:
+                        raise StoreUnavailable("garbage")
+            except StoreUnavailable as error:
+                # The others may know all the same.
+                lost = error
+        if lost is not None:
+            raise lost
 
     # -- what is said ----------------------------------------------------------------------------
 
@@ -191,13 +158,7 @@ class Withdrawals(Locked):
             StoreUnavailable: it is kept in this process only.
         """
         self.keep(withdrawal, *subjects)
-        # Not what is older than what a board has: that would be heard in place of it.
-        if self._boards:
-            yield from self._read(subjects)
-        for subject in subjects:
-            if self._known.get(subject) == withdrawal:
-                value = json.dumps([*subject, *withdrawal]).encode()
-                yield from self._announce(_place(subject), value, KEPT_FOR)
+        yield from self._debts.tell(self._boards, *subjects)
 
     def lift(self, said_at: float, *subjects: Subject) -> Flow[bool]:
         """Take a signed statement that a license holds; return whether it does by now.
@@ -220,9 +181,7 @@ class Withdrawals(Locked):
         # Kept as well: what was said before is heard again, and must change nothing.
         given_back = [one for one in subjects if self._known.get(one) is not None]
         self.keep(Withdrawal("valid", said_at), *given_back)
-        for subject in given_back:
-            value = json.dumps([*subject, "valid", said_at]).encode()
-            yield from self._announce(_place(subject), value, KEPT_FOR)
+        yield from self._debts.tell(self._boards, *given_back)
         return self.withdrawn(*subjects) is None
 
     def hint(self, hint: Hint) -> Flow[None]:
@@ -232,14 +191,11 @@ class Withdrawals(Locked):
             StoreUnavailable: it is acted on in this process only.
         """
         self._act(hint)
-        value = json.dumps(hint).encode()
-        yield from self._announce(key(hint.kind, hint.issuer, hint.name), value, HINT_FOR)
-
-    def _announce(self, place: Key, value: bytes, ttl: float) -> Flow[None]:
+        where, value = key(hint.kind, hint.issuer, hint.name), json.dumps(hint).encode()
         lost: StoreUnavailable | None = None
         for board in self._boards:
             try:
-                yield board.announce(place, value, ttl)
+                yield board.announce(where, value, HINT_FOR)
             except StoreUnavailable as error:
                 lost = error
         if lost is not None:
@@ -250,6 +206,11 @@ class Withdrawals(Locked):
     def follow(self) -> bool:
         """Have the boards watched; return False where no thread can be started to do it."""
         return self._watch.ensure()
+
+    @property
+    def followed(self) -> bool:
+        """Whether what is said elsewhere is heard of within seconds, or there is nowhere else."""
+        return not self._boards or (self.follow() and self._watch.current)
 
     def on_hint(self, act: Callable[[Hint], None]) -> None:
         """Have `act` called with each hint, from whatever process."""
@@ -267,16 +228,26 @@ class Withdrawals(Locked):
         """See `Follower.looked`."""
         for act in self._looking:
             act()
+        try:
+            flow.run(self._debts.pay())
+        except StoreUnavailable as lost:
+            self.unheard(lost)
+
+    def emptied(self, board: Board) -> None:
+        """See `Follower.emptied`."""
+        with self.lock:
+            known = tuple(self._known)
+        self._debts.owe((board,), *known)
 
     def heard(self, value: bytes) -> None:
         """See `Follower.heard`."""
         for listener in self._listeners:
             listener(value)
-        match _loads(value):
-            case ["license" | "credential" as kind, str(issuer), str(name), *_]:
-                self._learn(value, Subject(kind, issuer, name))
-            case ["resumed" | "rotated" as kind, str(issuer), str(name), int() | float() as at]:
-                self._act(Hint(kind, issuer, name, at))
+        found = read(value)
+        if isinstance(found, Said):
+            self._learn(found)
+        elif found is not None:
+            self._act(found)
 
     def _act(self, hint: Hint) -> None:
         with self.lock:
@@ -286,45 +257,23 @@ class Withdrawals(Locked):
         for act in self._acting:
             act(hint)
 
-    def _learn(self, value: bytes, subject: Subject) -> bool:
-        """Keep what a board has; return whether it is a statement about `subject`."""
-        match _loads(value):
-            case [
-                *about,
-                "revoked" | "suspended" | "valid" as word,
-                int() | float() as said_at,
-            ] if tuple(about) == subject and isfinite(said_at):
-                self._keep(subject, Withdrawal(word, float(said_at)))
-                return True
-        return False
+    def _learn(self, said: Said) -> None:
+        if not self._keep(*said):
+            # Said there in place of something later, which must not be lost with this process.
+            self._debts.owe(self._boards, said.subject)
 
-    def _keep(self, subject: Subject, withdrawal: Withdrawal) -> None:
+    def _keep(self, subject: Subject, withdrawal: Withdrawal) -> bool:
+        """Keep a statement, and return True, unless a later one is known."""
         with self.lock:
             known = self._known.get(subject)
             if known is not None and order(known) > order(withdrawal):
-                return
+                return False
             self._known[subject] = withdrawal
             self._known.move_to_end(subject)
             if len(self._known) > CAPACITY:
                 self._overflown = True
-                self._known.popitem(last=False)
+                forgotten, _ = self._known.popitem(last=False)
+                self._looked.pop(forgotten, None)
         if known != withdrawal:
             self._changed(subject)
-
-
-def order(withdrawal: Withdrawal) -> tuple[float, bool]:
-    """Return by what the latest of several statements is found."""
-    # Of the same moment what withdraws counts.
-    return withdrawal.said_at, withdrawal.word != "valid"
-
-
-def _place(subject: Subject) -> Key:
-    return key("withdrawn", *subject)
-
-
-def _loads(value: bytes) -> object:
-    """Return what was announced, None where it cannot be read."""
-    try:
-        return strictjson.loads(b'{"kept":' + value + b"}")["kept"]
-    except ValueError:
-        return None
+        return True

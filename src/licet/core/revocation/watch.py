@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
+from operator import methodcaller
 from typing import TYPE_CHECKING, Protocol
 
 from licet.core.clock import Clock
@@ -18,7 +19,7 @@ from licet.core.events.log import FailureLog
 from licet.core.forks import Locked
 
 if TYPE_CHECKING:
-    from licet.core.revocation.sticky import Board
+    from licet.core.revocation.statements import Board
 
 #: Seconds between two looks; and after which a look is too long ago to say that all is known.
 EVERY, CURRENT_FOR = 1.0, 2.5
@@ -33,6 +34,10 @@ class Follower(Protocol):
 
     def looked(self) -> None:
         """Do what is to be done once a second."""
+        ...
+
+    def emptied(self, board: Board) -> None:
+        """Hear of a board that has lost what was announced on it."""
         ...
 
 
@@ -69,6 +74,11 @@ class Watch(Locked):
         """Whether all boards were read a moment ago."""
         return self._monotonic() - self._looked_at < CURRENT_FOR
 
+    @property
+    def begun(self) -> bool:
+        """Whether all boards were read in this process, which may be a child of a fork."""
+        return self._looked_at > -inf
+
     def ensure(self) -> bool:
         """Have the boards followed; return False where no thread can be started to do it."""
         if self._thread is not None or not self._boards:
@@ -88,31 +98,37 @@ class Watch(Locked):
 
     def look(self) -> None:
         """Read what is new on each board."""
-        began = self._monotonic()
-        try:
-            for index, board in enumerate(self._boards):
-                while (news := board.announced(self._after[index]).run()).values:
-                    for value in news.values:
-                        self._tell(value)
-                    if news.generation == self._after[index]:
-                        # A board that counts otherwise: it would never come to an end.
-                        break
-                    self._after[index] = news.generation
-        except Exception as error:
-            # Whatever it was: a watch that ends would be a process that hears nothing more.
-            self._silent(error)
-        else:
+        began, heard = self._monotonic(), 0
+        for index, board in enumerate(self._boards):
+            try:
+                self._hear(index, board)
+                heard += 1
+            except Exception as error:
+                # Whatever it was: a watch that ends would be a process that hears nothing more.
+                self._silent(error)
+        if heard == len(self._boards):
             self.caught_up = True
             self._looked_at = began
-        self._tell(None)
+        self._tell(methodcaller("looked"))
 
-    def _tell(self, value: bytes | None) -> None:
-        """Have the follower hear a value, or that all were read."""
+    def _hear(self, index: int, board: Board) -> None:
+        while True:
+            after, news = self._after[index], board.announced(self._after[index]).run()
+            for value in news.values:
+                self._tell(methodcaller("heard", value))
+            if news.generation < after:
+                self._tell(methodcaller("emptied", board))
+            self._after[index] = news.generation
+            # One that counts otherwise would never come to an end.
+            if not news.values or news.generation == after:
+                break
+
+    def _tell(self, act: Callable[[Follower], None]) -> None:
         follower = self._follower()
         if follower is None:
             return
         try:
-            follower.looked() if value is None else follower.heard(value)
+            act(follower)
         except Exception as error:
             # It would fail again, and keep back all that was announced after it.
             self._silent(error)
