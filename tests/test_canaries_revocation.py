@@ -147,6 +147,7 @@ def test_objects_about_a_delivery_do_not_show_the_secret(cage: Cage) -> None:
         except DeliveryInvalid as error:
             cage.raised(error)
     cage.hear(receiver, Notice("license.revoked", [ISSUER_NAME], "lic_1", 1, now))
+    cage.pickled(receiver)
     cage.silent_about(CANARY, secret.removeprefix("whsec_"), *said)
 
 

@@ -164,6 +164,8 @@ def test_g10_a_published_private_key_takes_its_kid_along() -> None:
     """The public twin of a key that everybody can sign with is not used either."""
     twin, leaked = ed25519("k"), ed25519("k", d="AAAA")
     assert read(twin, leaked).keys == read(leaked, twin).keys == {}
+    renamed = twin | {"kid": "another"}
+    assert read(renamed, leaked).keys == read(leaked, renamed).keys == {}
 
 
 @pytest.mark.parametrize("member", ["revoked", "revoked_at"])
@@ -190,6 +192,25 @@ def test_a_key_that_was_given_up_takes_its_kid_along(member: str) -> None:
             found = read(*pair, ed25519("good"))
             assert {kid for kid, _ in found.keys} == {"good"}
             assert found.rejected == (Rejected("k", "revoked"),)
+
+
+@pytest.mark.parametrize("member", ["revoked", "revoked_at"])
+@pytest.mark.parametrize("kid", ["new", None, "", 5])
+def test_a_key_that_was_given_up_is_used_under_no_name(member: str, kid: Any) -> None:
+    """It is the same key whatever it is called, with whatever else, and for whatever use."""
+    for jwk in (ed25519("old"), {**ec_jwk(), "kid": "old"}, rsa_jwk(kid="old")):
+        gone = {**jwk, "kid": kid, "use": "enc", "x5t": "x", member: None}
+        for pair in ((jwk, gone), (gone, jwk)):
+            assert {kid for kid, _ in read(*pair, ed25519("good")).keys} == {"good"}
+
+
+def test_what_is_no_key_and_given_up_spoils_none() -> None:
+    """Whatever stands where its numbers would."""
+    for members in (
+        *({"kty": kty} for kty in (None, 5, [], {}, "AKP", "RSA")),
+        *({"x": x} for x in (None, 5, [], {"a": float("nan")}, "\ud800", object())),
+    ):
+        assert reason({**ed25519("o"), **members, "revoked": {}}) == "revoked"
 
 
 @pytest.mark.row("G11")

@@ -150,6 +150,8 @@ def test_origins_are_kept_in_one_form(written: str, kept: str) -> None:
         *("https://status.example/lists", "https://status.example?x", "https://status.example#x"),
         *("https://user@status.example", "https://user:word@status.example", "https://@a.example"),
         *("https://[::1", "https://a.example:99999", "https://a.example:x", "https://a\n.example"),
+        *("https://*.example", "https://a b.example", "https://é.example", " https://a.example"),
+        *("https://a\\b.example", "https://a%41.example"),
     ],
 )
 def test_an_origin_is_scheme_host_and_port(wrong: str) -> None:

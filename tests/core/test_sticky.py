@@ -15,7 +15,7 @@ from licet.core.events.event import Event
 from licet.core.flow import Effect
 from licet.core.gate import Gate
 from licet.core.revocation import sticky
-from licet.core.revocation.statements import Subject, Withdrawal
+from licet.core.revocation.statements import Hint, Subject, Withdrawal
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import Key, Store, StoreUnavailable, key, open_store
 from licet.core.stores.interface import News
@@ -99,6 +99,23 @@ def test_it_is_asked_again_once_a_minute_behind_the_requests(
     hands.advance(60)
     assert verdict(gate, license_key) == "online:revoked"
     at_rest(gate)
+    assert verdict(gate, license_key) == "yes"
+
+
+def test_one_that_is_said_to_be_resumed_is_asked_about_at_once(
+    server: LicenseServer, hands: Hands
+) -> None:
+    """By its next request, and not after a minute; what was said of another changes nothing."""
+    gate = gate_of(server, hands)
+    license_key = revoked(server, gate, hands, "suspended")
+    server.error(license_key, None)
+    hands.advance(10)
+    asked = len(server.questions)
+    for name in ("sold_9", "sold_1"):
+        flow.run(gate.withdrawals.hint(Hint("resumed", ISSUER_NAME, name, hands.wall)))
+        assert verdict(gate, license_key) == "online:suspended"
+        at_rest(gate)
+        assert len(server.questions) == asked + (name == "sold_1")
     assert verdict(gate, license_key) == "yes"
 
 

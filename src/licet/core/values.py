@@ -128,6 +128,9 @@ def origin(name: str, value: str) -> str:
         raise ConfigError(name, "is no address", remedy) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ConfigError(name, "is no origin", remedy)
+    # Visible ASCII only, and no pattern: no list's address has any such thing in its origin.
+    if not re.fullmatch(r"[!-~]+", value) or set(parts.netloc) & set("\\*%"):
+        raise ConfigError(name, "is no origin", remedy)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ConfigError(name, "says more than an origin", remedy)
     return made

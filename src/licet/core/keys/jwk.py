@@ -97,6 +97,7 @@ def read_jwks(document: Mapping[str, Any], algorithms: Collection[str]) -> KeySe
     thumbprints: dict[str, str] = {}
     rejected: list[Rejected] = []
     spoilt: set[str] = set()
+    given_up: set[str] = set()
     for jwk in jwks:
         kid = jwk.get("kid") if isinstance(jwk, dict) else None
         try:
@@ -108,9 +109,15 @@ def read_jwks(document: Mapping[str, Any], algorithms: Collection[str]) -> KeySe
             keys.update({(key.kid, key.alg): key for key in taken})
         except _Refused as refused:
             rejected.append(Rejected(escape(kid) if isinstance(kid, str) else "?", str(refused)))
-            if str(refused) in _SPOILING and isinstance(kid, str):
-                spoilt.add(kid)
-    usable = {name: key for name, key in keys.items() if key.kid not in spoilt}
+            if str(refused) in _SPOILING:
+                if isinstance(kid, str):
+                    spoilt.add(kid)
+                given_up.update(_named(jwk))
+    usable = {
+        name: key
+        for name, key in keys.items()
+        if key.kid not in spoilt and key.thumbprint not in given_up
+    }
     return KeySet(usable, tuple(rejected))
 
 
@@ -154,6 +161,14 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     members = {name: jwk[name] for name in REQUIRED[jwk["kty"]]}
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode("ascii")
     return base64url.encode(hashlib.sha256(canonical).digest()).decode("ascii")
+
+
+def _named(jwk: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the thumbprint of a JWK of which nothing is known, if it has one."""
+    try:
+        return (thumbprint(jwk),)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
 
 
 def _check_use(jwk: Mapping[str, Any]) -> None:

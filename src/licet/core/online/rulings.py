@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from cachetools import LRUCache
+
 from licet.core.clock import Clock
 from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError
@@ -17,7 +19,7 @@ from licet.core.events.event import Event
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.online.answers import WITHDRAWING, refusal
-from licet.core.online.memory import Case, Memory, Yes
+from licet.core.online.memory import OTHERS, Case, Memory, Yes
 from licet.core.online.presented import Limits, Presented
 from licet.core.online.question import Answer, Denied, Granted
 from licet.core.revocation.standing import withdrawn
@@ -68,6 +70,8 @@ class Rulings:
         self._clock, self._bus = clock, bus
         self.withdrawals = withdrawals
         self.memory = Memory(clock)
+        #: The licenses of credentials that were withdrawn, which nothing is kept of any more.
+        self._withdrawn: LRUCache[bytes, str] = LRUCache(OTHERS)
 
     def subjects(self, presented: Presented) -> list[Subject]:
         """Return by what names `presented` may have been withdrawn."""
@@ -82,6 +86,11 @@ class Rulings:
         if presented.verified:
             return presented.license_id
         return self.memory.license_id(presented.digest)
+
+    def stood_for(self, presented: Presented) -> str | None:
+        """Return the license that `presented` stands for, or stood for when it was withdrawn."""
+        with self.memory.lock:
+            return self.license_id(presented) or self._withdrawn.get(presented.digest)
 
     def _credential(self, presented: Presented) -> Subject:
         return Subject("credential", self._issuer, presented.digest.hex())
@@ -165,6 +174,9 @@ class Rulings:
             self.withdrawals.keep(withdrawal, *subjects)
             self.memory.forget(case.digest)
             ids = {one.name for one in subjects if one.kind == "license"}
+            if ids:
+                with self.memory.lock:
+                    self._withdrawn[case.digest] = answer.license_id or next(iter(ids))
             for license_id in ids or (None,):
                 self._emit("license.revoked", word=word, license_id=license_id)
             try:

@@ -118,7 +118,7 @@ class Validator:
 
     def doubt(self, presented: Presented) -> None:
         """Ask behind the request whether what was withdrawn still is, once in a while."""
-        if self._rests.over(presented.digest, self._rulings.license_id(presented)):
+        if self._rests.over(presented.digest, self._rulings.stood_for(presented)):
             self._rests.begin(presented.digest)
             self.ask_behind(presented)
 

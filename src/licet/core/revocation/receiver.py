@@ -12,7 +12,7 @@ import hmac
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from licet.core.errors import LicetError
 from licet.core.token import strictjson
@@ -73,6 +73,9 @@ class Receiver:
 
     def __repr__(self) -> str:
         return "Receiver()"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is neither copied nor pickled")
 
     def authentic(self, fields: Fields, body: bytes, now: float) -> Delivery:
         """Return what was sent.

@@ -156,8 +156,12 @@ class Standing(Locked):
     def recalls(self, grant: Grant) -> bool:
         """Return whether a license stands that was judged before, perhaps by a parent process."""
         listing = grant.listing
-        seen = listing is not None and listing.revision == self.revision
-        if not seen and self.withdrawals.behind:
+        if listing is not None and listing.revision == self.revision:
+            # As `objection` has it, where nothing is to be looked at: this is the hot path.
+            document = listing.document
+            if listing.seen is document.snapshot and self._monotonic() < document.look_at:
+                return True
+        elif self.withdrawals.behind:
             self.withdrawals.follow()
             return False
         return self.objection(grant) is None
