@@ -159,7 +159,7 @@ class Standing(Locked):
         if listing is not None and listing.revision == self.revision:
             # As `objection` has it, where nothing is to be looked at: this is the hot path.
             document = listing.document
-            if listing.seen is document.snapshot and self._monotonic() < document.look_at:
+            if self._monotonic() < document.look_at and listing.seen is document.snapshot:
                 return True
         elif self.withdrawals.behind:
             self.withdrawals.follow()
