@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import time
@@ -308,6 +309,9 @@ class Lost(Generic[T]):
         return self.run()
 
 
+_NUMBERS = itertools.count()
+
+
 class Process:
     """One process that receives events, and what became of them."""
 
@@ -319,7 +323,6 @@ class Process:
         self.withdrawals.on_hint(self.hints.append)
         bus = EventBus(self.events.append)
         self.pushed = Pushed(issuers, self.withdrawals, boards, bus, self.hands.clock)
-        self._number = 0
 
     def take(
         self,
@@ -331,8 +334,7 @@ class Process:
         **data: Any,
     ) -> None:
         """Take an event."""
-        self._number += 1
-        event_id = f"{id(self)}_{self._number}" if event_id is None else event_id
+        event_id = f"event_{next(_NUMBERS)}" if event_id is None else event_id
         message = {"type": kind, "timestamp": at, "data": {"license_id": "lic_1", **data}}
         sent = self.hands.wall if sent_at is None else sent_at
         flow.run(self.pushed.take(Delivery(event_id, sent, message)))

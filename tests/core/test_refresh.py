@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -737,7 +738,7 @@ def test_a_state_that_was_tampered_with(world: World, kind: str) -> None:
         shutil.copytree(world.state, world.state.with_name("copy"))
         world.state = world.state.with_name("copy")
     else:
-        with sqlite3.connect(world.state / "state.db") as database:
+        with closing(sqlite3.connect(world.state / "state.db")) as database, database:
             database.execute("UPDATE announcements SET value = substr(value, 2)")
         database.close()
     worker = world.worker(url=None)

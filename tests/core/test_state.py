@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def refused(directory: Path) -> str:
 
 def sealed(directory: Path, change: str | None = None, *values: object) -> bytes:
     """Return what the file holds under the first key, after a change to it."""
-    with sqlite3.connect(directory / FILE) as database:
+    with closing(sqlite3.connect(directory / FILE)) as database, database:
         if change is not None:
             database.execute(change, values)
         found = database.execute("SELECT value FROM announcements ORDER BY generation").fetchone()
@@ -217,7 +218,7 @@ def test_a_file_of_another_kind_is_refused(directory: Path, content: bytes | Non
     """Nothing is forgotten without a word: whoever runs this says whether it may be."""
     directory.mkdir(0o700)
     if content is None:
-        with sqlite3.connect(directory / FILE) as database:
+        with closing(sqlite3.connect(directory / FILE)) as database, database:
             database.execute("CREATE TABLE theirs (x)")
         database.close()
     else:
@@ -286,7 +287,7 @@ def test_what_comes_behind_much_damage_counts(directory: Path) -> None:
     """Also behind more of it than is told at once."""
     process = Process(directory)
     process.say(b"whole")
-    with sqlite3.connect(directory / FILE) as database:
+    with closing(sqlite3.connect(directory / FILE)) as database, database:
         (generation,) = database.execute("SELECT generation FROM announcements").fetchone()
         ends = process.hands.wall + 600
         rows = [(generation - 5000 + n, str(n), b"", ends) for n in range(2 * PAGE + 1)]
@@ -331,7 +332,7 @@ def test_a_file_that_was_put_back_is_a_copy(directory: Path) -> None:
     process = Process(directory)
     process.say()
     backup = directory.with_name("backup")
-    with sqlite3.connect(directory / FILE) as database:
+    with closing(sqlite3.connect(directory / FILE)) as database, database:
         database.execute("VACUUM INTO ?", (str(backup),))
     database.close()
     process.state._store.close()

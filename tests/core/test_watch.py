@@ -425,6 +425,24 @@ def test_who_shares_nothing_has_no_watch(hands: Hands) -> None:
     assert set(watches()) == before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_watch_that_is_ended_is_followed_by_another(store: Store, hands: Hands) -> None:
+    """Whatever ended it, the next license that is judged begins a new one."""
+
+    class Deadly(Counted):
+        def announced(self, after: int) -> Effect[News]:
+            self.polls += 1
+            if self.polls == 1:
+                raise SystemExit
+            return self.inner.announced(after)
+
+    board = Deadly(store)
+    withdrawals = Withdrawals((board,), hands.clock)
+    assert withdrawals.follow()
+    until(lambda: withdrawals._watch._thread is None)
+    until(lambda: withdrawals.followed)
+
+
 def test_a_board_that_lost_everything_is_told_again(store: Store, hands: Hands) -> None:
     """By whoever knows: a server that was emptied must not bring a license back."""
     board = Counted(store)

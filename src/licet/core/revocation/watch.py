@@ -96,6 +96,12 @@ class Watch(Locked):
         """Return whether the thread with this sign is the one to follow the boards."""
         return self._thread is sign
 
+    def leave(self, sign: object) -> None:
+        """Have no thread any more, if this was the one."""
+        with self.lock:
+            if self._thread is sign:
+                self._thread = None
+
     def look(self) -> None:
         """Read what is new on each board."""
         began, heard = self._monotonic(), 0
@@ -136,8 +142,13 @@ class Watch(Locked):
 
 def _follow(reference: weakref.ref[Watch], sign: object) -> None:
     pause = threading.Event()
-    # Held only while it looks: it ends with its gate, which nobody has to close.
-    while (watch := reference()) is not None and watch.is_followed_by(sign):
-        watch.look()
-        del watch
-        pause.wait(EVERY)
+    try:
+        # Held only while it looks: it ends with its gate, which nobody has to close.
+        while (watch := reference()) is not None and watch.is_followed_by(sign):
+            watch.look()
+            del watch
+            pause.wait(EVERY)
+    finally:
+        # Also where it is ended by what is no Exception: the next license begins another.
+        if (left := reference()) is not None:
+            left.leave(sign)
