@@ -105,7 +105,8 @@ class Judgements:
         forgotten = self.grants.forgotten
         if self.arbiter is None or len(credential) > self._max_size:
             grant = yield from self._judge.verify(credential)
-            yield from self._standing.check(grant)
+            if not self._standing.admits(grant):
+                yield from self._standing.check(grant)
         else:
             digest = digest or sha256(credential).digest()
             grant = yield from self.arbiter.verify(credential, digest, domain)

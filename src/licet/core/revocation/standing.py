@@ -181,6 +181,18 @@ class Standing(Locked):
 
     # -- in full ---------------------------------------------------------------------------------
 
+    def admits(self, grant: Grant) -> bool:
+        """Return whether a license that was just judged stands, as most do: nothing is to be read.
+
+        Where it is not, `check` finds out.
+        """
+        # Before anything is looked at, as in `objection`.
+        revision, withdrawals = self.revision, self.withdrawals
+        if grant.listing is not None or not withdrawals.silent_about(grant):
+            return False
+        grant.revision = revision
+        return True
+
     def check(self, grant: Grant) -> Flow[None]:
         """See to it that a license stands; waits where that is not known.
 
