@@ -19,7 +19,7 @@ from licet.core.gate import Gate
 from licet.core.revocation import sticky
 from licet.core.revocation.statements import Hint, Subject, Withdrawal
 from licet.core.revocation.sticky import Withdrawals
-from licet.core.revocation.watch import Watch
+from licet.core.revocation.watch import Watch, _follow
 from licet.core.settings import Settings
 from licet.core.stores import Key, Store, StoreUnavailable, key, open_store
 from licet.core.stores.effects import Immediate
@@ -425,7 +425,6 @@ def test_who_shares_nothing_has_no_watch(hands: Hands) -> None:
     assert set(watches()) == before
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_watch_that_is_ended_is_followed_by_another(store: Store, hands: Hands) -> None:
     """Whatever ended it, the next license that is judged begins a new one."""
 
@@ -436,10 +435,13 @@ def test_a_watch_that_is_ended_is_followed_by_another(store: Store, hands: Hands
                 raise SystemExit
             return self.inner.announced(after)
 
-    board = Deadly(store)
-    withdrawals = Withdrawals((board,), hands.clock)
-    assert withdrawals.follow()
-    until(lambda: withdrawals._watch._thread is None)
+    withdrawals = Withdrawals((Deadly(store),), hands.clock)
+    watch, sign = withdrawals._watch, object()
+    watch._thread = sign
+    with pytest.raises(SystemExit):
+        # In this thread, where the end of it is nobody else's to hear of.
+        _follow(weakref.ref(watch), sign)
+    assert watch._thread is None
     until(lambda: withdrawals.followed)
 
 
