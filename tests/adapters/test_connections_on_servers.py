@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ import anyio
 import pytest
 
 from tests.adapters.contract import bearer
-from tests.adapters.test_servers import Serve, hypercorn, serving
+from tests.adapters.test_servers import Serve, hypercorn, hypercorn_config, serving, uvicorn
 from tests.adapters.wire import EVENTS, World
 
 pytest.importorskip("uvicorn")
@@ -25,33 +24,19 @@ closed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-async def uvicorn(app: Any, listening: socket.socket, stop: anyio.Event, **options: Any) -> None:
-    """Serve `app` with uvicorn until `stop`."""
-    import uvicorn as module
-
-    server = module.Server(
-        module.Config(app, log_config=None, timeout_graceful_shutdown=1, **options)
-    )
-    async with anyio.create_task_group() as group:
-        group.start_soon(server.serve, [listening])
-        await stop.wait()
-        server.should_exit = True
-
-
 async def hypercorn_on_trio(app: Any, listening: socket.socket, stop: anyio.Event) -> None:
     """Serve `app` with Hypercorn under trio until `stop`."""
-    from hypercorn.config import Config
     from hypercorn.trio import serve
 
-    config = Config()
-    config.bind = [f"fd://{listening.dup().detach()}"]  # which it will close
-    config.errorlog = logging.getLogger("hypercorn.error")
-    await serve(app, config, shutdown_trigger=stop.wait)
+    await serve(app, hypercorn_config(listening), shutdown_trigger=stop.wait)
 
+
+#: Open connections are given a second when a server stops.
+uvicorn_on_h11 = functools.partial(uvicorn, http="h11", timeout_graceful_shutdown=1)
 
 SERVERS: dict[str, tuple[Serve, str]] = {
-    "uvicorn": (functools.partial(uvicorn, http="h11"), "asyncio"),
-    "uvicorn-wsproto": (functools.partial(uvicorn, ws="wsproto", http="h11"), "asyncio"),
+    "uvicorn": (uvicorn_on_h11, "asyncio"),
+    "uvicorn-wsproto": (functools.partial(uvicorn_on_h11, ws="wsproto"), "asyncio"),
     "hypercorn": (hypercorn, "asyncio"),
     "hypercorn-trio": (hypercorn_on_trio, "trio"),
 }

@@ -40,10 +40,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 Serve = Callable[[Any, socket.socket, anyio.Event], Awaitable[None]]
 
 
-async def uvicorn(app: Any, listening: socket.socket, stop: anyio.Event) -> None:
+async def uvicorn(app: Any, listening: socket.socket, stop: anyio.Event, **options: Any) -> None:
     """Serve `app` with uvicorn until `stop`."""
     module = pytest.importorskip("uvicorn")
-    server = module.Server(module.Config(app, log_config=None))
+    server = module.Server(module.Config(app, log_config=None, **options))
     async with anyio.create_task_group() as group:
         group.start_soon(server.serve, [listening])
         await stop.wait()
@@ -53,12 +53,18 @@ async def uvicorn(app: Any, listening: socket.socket, stop: anyio.Event) -> None
 async def hypercorn(app: Any, listening: socket.socket, stop: anyio.Event) -> None:
     """Serve `app` with Hypercorn until `stop`."""
     from hypercorn.asyncio import serve
+
+    await serve(app, hypercorn_config(listening), shutdown_trigger=stop.wait)
+
+
+def hypercorn_config(listening: socket.socket) -> Any:
+    """Return what Hypercorn serves a socket by."""
     from hypercorn.config import Config
 
     config = Config()
     config.bind = [f"fd://{listening.dup().detach()}"]  # which it will close
     config.errorlog = logging.getLogger("hypercorn.error")
-    await serve(app, config, shutdown_trigger=stop.wait)
+    return config
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer
+from tests.core.withdrawing import Withdrawing
 
 
 @pytest.fixture
@@ -22,6 +23,13 @@ def server(hands: Hands) -> Iterator[LicenseServer]:
     """Serve a license server that tells time by that clock."""
     with LicenseServer(hands=hands) as server:
         yield server
+
+
+@pytest.fixture
+def vendor() -> Iterator[Withdrawing]:
+    """A vendor with a status list."""
+    with Withdrawing() as made:
+        yield made
 
 
 @pytest.fixture

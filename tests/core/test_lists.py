@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -70,7 +71,6 @@ class World(Transport):
             random=lambda: 0.0,
         )
         given: dict[str, Any] = {
-            "origins": (),
             "keys": self.keys,
             "transport": self,
             "clock": self.hands.clock,
@@ -79,7 +79,9 @@ class World(Transport):
             "changed": self._changed,
             "random": lambda: 0.0,
         }
-        self.lists = StatusLists(options.pop("issuer", NAME), **given | options)
+        issuer, origins = options.pop("issuer", NAME), options.pop("origins", ())
+        document = partial(StatusDocument, issuer=issuer, **given | options)
+        self.lists = StatusLists(issuer, origins=origins, document=document)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -577,12 +579,16 @@ class Served:
         self.lists = StatusLists(
             self.origin,
             origins=(),
-            keys=keys,
-            transport=Transport(),
-            clock=SYSTEM_CLOCK,
-            bus=EventBus(),
-            max_stale=DAY,
-            changed=lambda: None,
+            document=partial(
+                StatusDocument,
+                issuer=self.origin,
+                keys=keys,
+                transport=Transport(),
+                clock=SYSTEM_CLOCK,
+                bus=EventBus(),
+                max_stale=DAY,
+                changed=lambda: None,
+            ),
         )
 
     def _answer(self, request: Request) -> bytes:

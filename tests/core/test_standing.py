@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,21 +25,9 @@ from licet.core.revocation.statuslist import StatusReference
 from licet.core.settings import Settings
 from tests.core.loopback import until
 from tests.core.presented import Presented
-from tests.core.withdrawing import Withdrawing, judged
+from tests.core.withdrawing import Withdrawing, verdict
 
 DAY = 86_400
-
-
-@pytest.fixture
-def vendor() -> Iterator[Withdrawing]:
-    """A vendor with a status list."""
-    with Withdrawing() as made:
-        yield made
-
-
-def verdict(gate: Gate, credential: str) -> str:
-    """Judge one request in this thread."""
-    return flow.run(judged(gate, credential))
 
 
 def entitled(gate: Gate, credential: str) -> Entitlements:

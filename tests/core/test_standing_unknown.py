@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -29,24 +28,12 @@ from tests.core.hands import Hands
 from tests.core.license_server import AUTHORITY, LicenseServer
 from tests.core.loopback import reply, until
 from tests.core.presented import Presented
-from tests.core.withdrawing import Withdrawing, judged
+from tests.core.withdrawing import Withdrawing, verdict
 from tests.core.worlds import at_rest, gate_of, token_of
 from tests.core.worlds import verdict as asked
 from tests.licenses import ISSUER_NAME, OPTIONS, license_token
 
 DAY = 86_400
-
-
-@pytest.fixture
-def vendor() -> Iterator[Withdrawing]:
-    """A vendor with a status list."""
-    with Withdrawing() as made:
-        yield made
-
-
-def verdict(gate: Gate, credential: str) -> str:
-    """Judge one request in this thread."""
-    return flow.run(judged(gate, credential))
 
 
 class Board:

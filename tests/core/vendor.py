@@ -33,7 +33,26 @@ def rest() -> None:
             thread.join(20)
 
 
-class Vendor:
+class Served:
+    """Whom a server on loopback speaks for, while a block lasts; nothing is fetched after it."""
+
+    server: Loopback
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.server.__exit__(kind, error, trace)
+        rest()
+
+
+class Vendor(Served):
     """One issuer: its keys, its server, whose log counts the fetches, and a clock to move.
 
     Args:
@@ -51,19 +70,6 @@ class Vendor:
         #: What the last good answer said.
         self.served: tuple[str, ...] = ()
         self.server = Loopback(self._answer)
-
-    def __enter__(self) -> Self:
-        self.server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.server.__exit__(kind, error, trace)
-        rest()
 
     @property
     def fetches(self) -> int:

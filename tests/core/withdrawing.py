@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from licet.core import flow
 from licet.core.errors import LicenseError
 from licet.core.flow import Flow
 from licet.core.gate import Gate
@@ -14,13 +14,13 @@ from licet.issuer import Issuer
 from tests.core.hands import Hands
 from tests.core.loopback import Answer, Loopback, Request, reply
 from tests.core.presented import Presented
-from tests.core.vendor import rest
+from tests.core.vendor import Served
 from tests.licenses import AUDIENCE
 
 PATH = "/status/1"
 
 
-class Withdrawing:
+class Withdrawing(Served):
     """One vendor.
 
     Args:
@@ -41,19 +41,6 @@ class Withdrawing:
         #: In place of the list, and of the key set, while they are set.
         self.served: bytes | None = None
         self.published: dict[str, Any] | None = None
-
-    def __enter__(self) -> Self:
-        self.server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.server.__exit__(kind, error, trace)
-        rest()
 
     def _answer(self, request: Request) -> Answer:
         if self.away:
@@ -117,3 +104,8 @@ def judged(gate: Gate, credential: str) -> Flow[str]:
     except LicenseError as error:
         return error.reason
     return "yes"
+
+
+def verdict(gate: Gate, credential: str) -> str:
+    """Judge one request in this thread, as `judged`."""
+    return flow.run(judged(gate, credential))

@@ -19,7 +19,7 @@ from anyio import (
 )
 
 from licet.asgi.facts import ASGIApp, AsgiFacts, Message, Receive, Scope, Send, route_path
-from licet.core.connections import Recheck, is_event_stream
+from licet.core.connections import Recheck, ends_with_license, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
@@ -60,16 +60,12 @@ class Rechecking:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, which the middleware let through."""
         entitlements: Entitlements = scope["state"]["entitlements"]
-        gate = self._gate
-        # What needs no license, or has none, does not end with one.
-        if not entitlements.license_id or (
-            gate.exempt_paths and route_path(scope) in gate.exempt_paths
-        ):
+        if not ends_with_license(self._gate, entitlements, route_path(scope)):
             await self._app(scope, receive, send)
             return
         # A copy: applications write into their scope.
         facts = AsgiFacts({**scope})
-        recheck = Recheck(gate, entitlements, facts, self._every)
+        recheck = Recheck(self._gate, entitlements, facts, self._every)
         await _Connection(scope["type"], recheck, receive, send).serve(self._app, scope)
 
 

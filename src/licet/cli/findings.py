@@ -22,7 +22,7 @@ from licet.core.terms import read_terms
 from licet.core.token import base64url, claims, compact, strictjson
 from licet.core.values import origin_of
 from licet.issuer import COMFORTABLE_SIZE
-from licet.issuer.proofreading import LARGEST, RULES
+from licet.issuer.proofreading import LARGEST, RULES, own_profile
 
 #: What gates accept unless they are told otherwise.
 LEEWAY, MAX_LIFETIME, TYPE = 30.0, 400 * DAY, "license+jwt"
@@ -208,14 +208,7 @@ def _refusal(
     try:
         parts = compact.parse(token, max_size=max_size, headers=compact.HeaderCache())
         payload = parts.payload
-        issuer, audience = payload.get("iss"), payload.get("aud")
-        profile = claims.Profile(
-            issuer=issuer if isinstance(issuer, str) and issuer else "nobody",
-            audiences=[audience] if isinstance(audience, str) else audience or (),
-            algorithms=DEFAULT_ALGORITHMS,
-            types=(TYPE,),
-            max_lifetime=max_lifetime,
-        )
+        profile = own_profile(payload, DEFAULT_ALGORITHMS, (TYPE,), max_lifetime)
         claims.screen(parts, {profile.issuer: profile})
         verified = claims.read(payload, profile)
         read_terms(payload)

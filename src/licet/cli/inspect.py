@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import tokens
+from licet.cli.command import add_json, command
 from licet.cli.moments import iso, span, told
 from licet.cli.output import DONE, NOT, print_json, printable, shown
 
@@ -33,16 +34,16 @@ _TIMES = ("iat", "nbf", "exp")
 
 def add_to(commands: Any) -> None:
     """Add the command to those of the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = command(
+        commands,
         "inspect",
+        run,
         help="show what a license says and what is wrong with it, without trusting it",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tokens.add_to(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from licet.cli import keyfile, typed
+from licet.cli.command import add_json, command
 from licet.cli.moments import duration, iso, moment
 from licet.cli.output import DONE, Failed, print_json, split, tell
 
@@ -34,19 +35,19 @@ for instance."""
 
 def add_to(commands: Any) -> None:
     """Add the command to those of the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = command(
+        commands,
         "issue",
+        run,
         help="sign a license",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("keyfile", metavar="KEYFILE", help="the file that `licet keygen` made")
     _add_whose(parser.add_argument_group("for whom, and until when"))
     _add_grants(parser.add_argument_group("what it grants"))
     _add_conditions(parser.add_argument_group("where, when and in whose hands it holds"))
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    add_json(parser)
 
 
 def _add_whose(group: Any) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import keyfile
+from licet.cli.command import add_json, command
 from licet.cli.output import DONE, Failed, print_json, print_members, tell, why
 
 if TYPE_CHECKING:
@@ -38,12 +38,13 @@ _EPILOG = "Exit status: 0 done, 2 that cannot be done as given."
 
 def add_to(commands: Any) -> None:
     """Add the command to those of the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = command(
+        commands,
         "keygen",
+        run,
         help="make, publish, rotate and retire the keys that sign licenses",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("keyfile", metavar="KEYFILE", help="the file with the private keys (0600)")
     step = parser.add_mutually_exclusive_group()
@@ -71,8 +72,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--jwks", metavar="FILE", help="write the public key set to this file; - prints it alone"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -123,14 +123,14 @@ def _issuer(arguments: argparse.Namespace) -> Issuer:
 def _publish(jwks: dict[str, Any], path: Path, keyfile: Path) -> None:
     """Write the public key set, whole or not at all, and over nothing but another one."""
     remedy = "name another file for --jwks"
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    from licet.issuer import signing
+
     try:
         if path.exists() and (path.samefile(keyfile) or not _is_key_set(path)):
             raise Failed(f"{path} is no public key set and is not overwritten", remedy)
-        part.write_text(json.dumps(jwks, indent=1) + "\n", encoding="ascii")
-        part.replace(path)
+        # Anybody may read it, but for what the umask takes.
+        signing.replace(path, json.dumps(jwks, indent=1) + "\n", 0o666)
     except (OSError, ValueError) as error:
-        part.unlink(missing_ok=True)
         raise Failed(f"{path} cannot be written ({why(error)})", remedy) from None
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import settings, tokens
+from licet.cli.command import add_json, command
 from licet.cli.moments import moment
 from licet.cli.output import DONE, NOT, UNDECIDED, Failed, print_json, print_members
 
@@ -47,12 +48,13 @@ _HEADINGS = {
 
 def add_to(commands: Any) -> None:
     """Add the command to those of the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = command(
+        commands,
         "verify",
+        run,
         help="judge a license as an application would, and say why",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     tokens.add_to(parser)
     settings.add_to(parser)
@@ -67,8 +69,7 @@ def add_to(commands: Any) -> None:
         type=moment,
         help="judge as of then: 2027-01-31T12:00:00Z, or seconds since 1970; the keys are today's",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

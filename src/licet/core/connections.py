@@ -30,6 +30,17 @@ def is_event_stream(content_type: str | None) -> bool:
     return (content_type or "").partition(";")[0].strip().lower() == EVENT_STREAM
 
 
+def ends_with_license(gate: Gate, entitlements: Entitlements, path: str) -> bool:
+    """Whether a connection ends with its license: not where it needs none, or has none.
+
+    Args:
+        gate: what judged it.
+        entitlements: what it was given.
+        path: of its request, relative to where the application is.
+    """
+    return bool(entitlements.license_id) and path not in gate.exempt_paths
+
+
 class Recheck:
     """The license of one open connection, to be looked at again.
 

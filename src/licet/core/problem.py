@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -53,11 +54,7 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
         settings: for `upgrade_url`, and for the sources that `Vary` names.
         tell: add `X-Licet-Reason`; only where `may_tell`.
     """
-    headers = [
-        ("Content-Type", MEDIA_TYPE),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
+    headers: list[tuple[str, str]] = []
     fields = vary(settings.sources or ())
     if fields:
         headers.append(("Vary", fields))
@@ -69,9 +66,31 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
     if tell:
         headers.append(("X-Licet-Reason", escape(error.reason, 256)))
-    body = json.dumps(document(error, settings), default=str).encode()
-    headers.append(("Content-Length", str(len(body))))
-    return Problem(error.status, tuple(headers), body)
+    return answer(error.status, document(error, settings), headers)
+
+
+def answer(
+    status: int, described: Mapping[str, Any], headers: Iterable[tuple[str, str]] = ()
+) -> Problem:
+    """Return a problem document as it is sent.
+
+    Args:
+        status: the HTTP status code.
+        described: the members of the document.
+        headers: more header fields than every such answer has.
+    """
+    body = json.dumps(described, default=str).encode()
+    return Problem(
+        status,
+        (
+            ("Content-Type", MEDIA_TYPE),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            *headers,
+            ("Content-Length", str(len(body))),
+        ),
+        body,
+    )
 
 
 def may_tell(debug: bool, peer: str | None) -> bool:
@@ -91,17 +110,22 @@ def may_tell(debug: bool, peer: str | None) -> bool:
 
 def document(error: LicenseError, settings: Settings) -> dict[str, Any]:
     """Return the members of the problem document of `error`."""
-    members: dict[str, Any] = {
-        "type": f"urn:licet:problem:{error.code.replace('_', '-')}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        **error.members,
-    }
+    described = members(error.code, error.status, error.title, error.detail)
+    described.update(error.members)
     if error.status in (402, 403) and settings.upgrade_url:
-        members["upgrade_url"] = settings.upgrade_url
-    return members
+        described["upgrade_url"] = settings.upgrade_url
+    return described
+
+
+def members(code: str, status: int, title: str, detail: str) -> dict[str, Any]:
+    """Return the members that every problem document has (RFC 9457, section 3.1), and `code`."""
+    return {
+        "type": f"urn:licet:problem:{code.replace('_', '-')}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
 
 
 def _challenge(error: LicenseError) -> str:

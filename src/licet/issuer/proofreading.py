@@ -6,13 +6,14 @@ their refusal into a sentence for the person who wrote the license.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from licet.core import terms
 from licet.core.constraints.custom import TAKEN
 from licet.core.documents.unusable import Unusable
 from licet.core.errors import LicenseInvalid
-from licet.core.revocation.statuslist import MAX_TOKEN, read_list, read_reference
+from licet.core.revocation.statuslist import MAX_TOKEN, read_list
 from licet.core.token import claims, compact
 
 #: The most that `Settings.max_token_size` can be set to, in bytes.
@@ -74,24 +75,39 @@ def proofread(token: str) -> None:
             token.encode("ascii"), max_size=LARGEST, headers=compact.HeaderCache()
         )
         payload, header = parts.payload, parts.header
-        audience = payload.get("aud")
-        profile = claims.Profile(
-            issuer=payload["iss"],
-            audiences=[audience] if isinstance(audience, str) else audience or (),
-            algorithms=(header.alg,),
-            types=(header.typ,),
-            max_lifetime=claims.LATEST,
-        )
+        profile = own_profile(payload, (header.alg,), (header.typ,), claims.LATEST)
         claims.screen(parts, {profile.issuer: profile})
         claims.read(payload, profile)
         terms.read_terms(_without_others(payload))
-        if "status" in payload:
-            read_reference(payload["status"])
     except LicenseInvalid as refusal:
         if refusal.reason == "missing_extra:domains":
             return
         rule = RULES.get(refusal.reason, refusal.reason)
         raise ValueError(f"no gate would accept this license: {rule}") from None
+
+
+def own_profile(
+    payload: Mapping[str, Any],
+    algorithms: Collection[str],
+    types: Collection[str | None],
+    max_lifetime: float,
+) -> claims.Profile:
+    """Return the profile of a gate for whom just this license is: of its issuer and its product.
+
+    Args:
+        payload: its claims, whatever they are.
+        algorithms: that gate accepts.
+        types: likewise, as `media_type` writes them.
+        max_lifetime: the longest license it accepts, in seconds.
+    """
+    issuer, audience = payload.get("iss"), payload.get("aud")
+    return claims.Profile(
+        issuer=issuer if isinstance(issuer, str) and issuer else "nobody",
+        audiences=[audience] if isinstance(audience, str) else audience or (),
+        algorithms=algorithms,
+        types=types,
+        max_lifetime=max_lifetime,
+    )
 
 
 def _without_others(payload: dict[str, Any]) -> dict[str, Any]:

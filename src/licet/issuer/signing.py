@@ -124,14 +124,26 @@ def write(path: str | os.PathLike[str], issuer: str, keys: Sequence[SigningKey])
     Raises:
         OSError: it cannot be written.
     """
-    target = Path(path)
     document = {"issuer": issuer, "keys": [key.private_jwk() for key in keys]}
+    replace(Path(path), json.dumps(document, indent=1), 0o600)
+
+
+def replace(target: Path, text: str, mode: int) -> None:
+    """Write ASCII to `target`, whole or not at all; a link there is replaced, not followed.
+
+    Args:
+        target: where.
+        text: what.
+        mode: of the file, from its first moment: before a later chmod, others could open it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    # Of mode 0600 from its first moment: before a later chmod, others could open it.
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(document, file, indent=1)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from licet.core.connections import Recheck, is_event_stream
+from licet.core.connections import Recheck, ends_with_license, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts, environ_path
 from licet.core.gate import Gate
@@ -40,13 +40,9 @@ class Rechecking:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, which the middleware let through."""
         entitlements: Entitlements = environ[ENTITLEMENTS]
-        gate = self._gate
-        # What needs no license, or has none, does not end with one.
-        if not entitlements.license_id or (
-            gate.exempt_paths and environ_path(environ) in gate.exempt_paths
-        ):
+        if not ends_with_license(self._gate, entitlements, environ_path(environ)):
             return self._app(environ, start_response)
-        recheck = Recheck(gate, entitlements, EnvironFacts({**environ}), self._every)
+        recheck = Recheck(self._gate, entitlements, EnvironFacts({**environ}), self._every)
         answer = _Answer(recheck, start_response)
         body = self._app(environ, answer.start)
         if isinstance(body, (list, tuple)):

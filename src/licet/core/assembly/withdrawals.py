@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from licet.core.assembly.surroundings import Surroundings
 from licet.core.events.event import Event
 from licet.core.installation.license import unlicensed
 from licet.core.installation.state import State
 from licet.core.keys.keystore import KeyStore
-from licet.core.revocation.lists import StatusLists
+from licet.core.revocation.lists import StatusDocument, StatusLists
 from licet.core.revocation.pushed import Pushed
 from licet.core.revocation.standing import Standing
 from licet.core.revocation.statements import Board
@@ -79,12 +80,16 @@ def standing(
         issuer: StatusLists(
             issuer,
             origins=settings.status_origins,
-            keys=keys[issuer],
-            transport=transport,
-            clock=clock,
-            bus=bus,
-            max_stale=settings.status_max_stale,
-            changed=made.changed,
+            document=partial(
+                StatusDocument,
+                issuer=issuer,
+                keys=keys[issuer],
+                transport=transport,
+                clock=clock,
+                bus=bus,
+                max_stale=settings.status_max_stale,
+                changed=made.changed,
+            ),
             http_hosts=settings.insecure_http_hosts,
         )
         for issuer, one in settings.by_issuer.items()

@@ -67,7 +67,7 @@ def opened(judge: Judge, credential: bytes) -> Token:
 def announcement(value: bytes) -> tuple[Name, bytes] | None:
     """Return which license was refreshed to what, None where `value` tells something else."""
     try:
-        told = strictjson.loads(b'{"told":' + value + b"}")["told"]
+        told = strictjson.value(value)
     except ValueError:
         return None
     match told:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from licet.core import flow
 from licet.core.clock import Clock
 from licet.core.errors import ConfigError
 from licet.core.flow import Effect, Flow
 from licet.core.forks import Locked
 from licet.core.stores import Key, News, Store, StoreUnavailable, open_store
+from licet.core.stores.effects import Decision
 
 T = TypeVar("T")
 
@@ -61,23 +60,23 @@ class State(Locked):
 
     def get(self, key: Key) -> Effect[bytes | None]:
         """Return what was announced or put, None where nothing is, or nothing undamaged."""
-        return _Decision(lambda: self._get(key))
+        return Decision(lambda: self._get(key))
 
     def put(self, key: Key, value: bytes, ttl: float) -> Effect[None]:
         """See `Store.put`."""
-        return _Decision(lambda: self._put(key, value, ttl))
+        return Decision(lambda: self._put(key, value, ttl))
 
     def announce(self, key: Key, value: bytes, ttl: float) -> Effect[int]:
         """See `Store.announce`."""
-        return _Decision(lambda: self._announce(key, value, ttl))
+        return Decision(lambda: self._announce(key, value, ttl))
 
     def announced(self, after: int) -> Effect[News]:
         """Return what any process has announced after generation `after`, where undamaged."""
-        return _Decision(lambda: self._announced(after))
+        return Decision(lambda: self._announced(after))
 
     def set_if_absent(self, key: Key, ttl: float) -> Effect[bool]:
         """See `Store.set_if_absent`."""
-        return _Decision(lambda: self._set_if_absent(key, ttl))
+        return Decision(lambda: self._set_if_absent(key, ttl))
 
     def delete(self, key: Key) -> Effect[None]:
         """See `Store.delete`."""
@@ -190,18 +189,3 @@ def _sealed(key: Key, value: bytes, place: bytes) -> bytes:
 
 def _mac(purpose: bytes, content: bytes) -> bytes:
     return hmac.digest(_SEAL_KEY, len(purpose).to_bytes(8) + purpose + content, "sha256")
-
-
-@dataclass(frozen=True, slots=True)
-class _Decision(Generic[T]):
-    """A flow as an effect."""
-
-    decide: Callable[[], Generator[Effect[Any], Any, T]]
-
-    def run(self) -> T:
-        """Do it in this thread."""
-        return flow.run(self.decide())
-
-    async def arun(self) -> T:
-        """Do it in this task."""
-        return await flow.arun(self.decide())

@@ -11,7 +11,6 @@ import random as chance
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
 from math import inf
 from weakref import WeakValueDictionary
 
@@ -190,14 +189,8 @@ class StatusLists(Locked):
         issuer: whose licenses name them.
         origins: scheme, host and port of other places, as `origin_of` writes them, that its lists
             may be fetched from; its own, where its name is an address, always may.
-        keys: of the issuer.
-        transport: fetches.
-        clock: both clocks.
-        bus: hears of lists that cannot be had.
-        max_stale: seconds past its lifetime for which a list serves an outage.
-        changed: called whenever another list has come into force.
+        document: makes the list at an address.
         http_hosts: hosts from which they may come over plain http; loopback always is one.
-        random: returns a number in [0, 1).
     """
 
     def __init__(
@@ -205,28 +198,12 @@ class StatusLists(Locked):
         issuer: str,
         *,
         origins: tuple[str, ...],
-        keys: KeyStore,
-        transport: Transport,
-        clock: Clock,
-        bus: EventBus,
-        max_stale: float,
-        changed: Callable[[], None],
+        document: Callable[[str], StatusDocument],
         http_hosts: tuple[str, ...] = (),
-        random: Callable[[], float] = chance.random,
     ) -> None:
         super().__init__()
         self._origins = frozenset((*origins, *_own(issuer, http_hosts)))
-        self._document = partial(
-            StatusDocument,
-            issuer=issuer,
-            keys=keys,
-            transport=transport,
-            clock=clock,
-            bus=bus,
-            max_stale=max_stale,
-            changed=changed,
-            random=random,
-        )
+        self._document = document
         self._kept: OrderedDict[str, StatusDocument] = OrderedDict()
         # Those of licenses at hand, too: two copies of one list could say two things.
         self._alive: WeakValueDictionary[str, StatusDocument] = WeakValueDictionary()

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple
 
 from cachetools import LRUCache, TTLCache
 
@@ -19,10 +19,10 @@ from licet.core.clock import Clock
 from licet.core.errors import LicenseError
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
-from licet.core.flow import Effect, Flow
+from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.revocation.receiver import TOLERANCE, Delivery, DeliveryUnreadable
-from licet.core.revocation.statements import Hint, Subject, Withdrawal
+from licet.core.revocation.statements import Board, Hint, Subject, Withdrawal
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import Key, StoreUnavailable, key
 from licet.core.token.claims import identifier
@@ -47,18 +47,6 @@ HINTING: Final[Mapping[str, Literal["resumed", "rotated"]]] = {
 
 # RFC 3339, section 5.6; a leap second is no moment that Python knows.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-
-
-class Memory(Protocol):
-    """Where what was delivered outlives a process, and is known to others: a `Store`, for one."""
-
-    def get(self, key: Key) -> Effect[bytes | None]:
-        """See `Store.get`."""
-        ...
-
-    def put(self, key: Key, value: bytes, ttl: float) -> Effect[None]:
-        """See `Store.put`."""
-        ...
 
 
 class Notice(NamedTuple):
@@ -94,7 +82,7 @@ class Pushed(Locked):
         self,
         issuers: Collection[str],
         withdrawals: Withdrawals,
-        boards: Sequence[Memory],
+        boards: Sequence[Board],
         bus: EventBus,
         clock: Clock,
     ) -> None:

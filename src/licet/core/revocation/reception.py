@@ -6,7 +6,6 @@ signature holds; no answer tells more than its status, and nothing of the reques
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -16,7 +15,7 @@ from licet.core.errors import ConfigError
 from licet.core.events.log import FailureLog, Ration
 from licet.core.flow import Flow
 from licet.core.gate import Gate
-from licet.core.problem import MEDIA_TYPE, Problem
+from licet.core.problem import Problem, answer, members
 from licet.core.revocation.receiver import (
     DeliveryInvalid,
     DeliveryUnreadable,
@@ -190,23 +189,10 @@ class Reception:
 
 def _answer(kind: _Kind) -> Problem:
     """Return a refusal as problem details (RFC 9457): the same bytes for every request."""
-    document = {
-        "type": f"urn:licet:problem:{kind.code.replace('_', '-')}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.detail,
-        "code": kind.code,
-    }
-    body = json.dumps(document).encode()
-    headers = [
-        ("Content-Type", MEDIA_TYPE),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Content-Length", str(len(body))),
-    ]
-    if kind.header is not None:
-        headers.append(kind.header)
-    return Problem(kind.status, tuple(headers), body)
+    described = members(kind.code, kind.status, kind.title, kind.detail)
+    made = answer(kind.status, described)
+    more = () if kind.header is None else (kind.header,)
+    return made._replace(headers=(*made.headers, *more))
 
 
 _ANSWERS = {kind: _answer(kind) for kind in (INVALID, UNREADABLE, METHOD, LENGTH, MEDIA, UNTOLD)}

@@ -106,7 +106,7 @@ def written(subject: Subject, withdrawal: Withdrawal) -> bytes:
 def read(value: bytes) -> Said | Hint | None:
     """Return what stands on a board, None where that is neither."""
     try:
-        found = strictjson.loads(b'{"kept":' + value + b"}")["kept"]
+        found = strictjson.value(value)
     except ValueError:
         return None
     match found:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from licet.core import flow
+from licet.core.flow import Flow
 from licet.core.stores.interface import PATIENCE, StoreUnavailable
 
 T = TypeVar("T")
@@ -17,6 +20,25 @@ T = TypeVar("T")
 #: ones, and would wait for themselves.
 THREADS = 16
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("licet-stores")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[T]):
+    """A flow as one effect.
+
+    Args:
+        decide: begins the flow.
+    """
+
+    decide: Callable[[], Flow[T]]
+
+    def run(self) -> T:
+        """Drive it in this thread."""
+        return flow.run(self.decide())
+
+    async def arun(self) -> T:
+        """Drive it in this task."""
+        return await flow.arun(self.decide())
 
 
 class _Work(Generic[T]):

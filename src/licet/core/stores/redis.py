@@ -13,16 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from math import ceil
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
 
-from licet.core import flow
 from licet.core.errors import ConfigError
 from licet.core.flow import Effect, Flow
 from licet.core.stores import answers, lua
-from licet.core.stores.effects import Blocking
+from licet.core.stores.effects import Blocking, Decision
 from licet.core.stores.interface import (
     PAGE,
     PATIENCE,
@@ -117,7 +116,7 @@ class RedisStore(Store):
                 value = yield self._command(answers.value, "GET", f"licet:kept:{key}")
             return value
 
-        return _Decision(decide)
+        return Decision(decide)
 
     def delete(self, key: Key) -> Effect[None]:
         """Forget what was put or set, if anything."""
@@ -146,7 +145,7 @@ class RedisStore(Store):
         def decide() -> Flow[T]:
             return read((yield _Command(self, words)))
 
-        return _Decision(decide)
+        return Decision(decide)
 
     def _script(
         self, script: lua.Script, read: Callable[[Any], T], *words: str | bytes | int
@@ -158,7 +157,7 @@ class RedisStore(Store):
                 # The server has restarted since, and has not run it.
                 return read((yield _Command(self, ("EVAL", script.text, script.keys, *words))))
 
-        return _Decision(decide)
+        return Decision(decide)
 
     def ask(self, words: tuple[str | bytes | int, ...]) -> Any:
         """Return what the server answers, in this thread.
@@ -255,21 +254,6 @@ class _Command:
 
     async def arun(self) -> Any:
         return await self._store.aask(self._words)
-
-
-class _Decision(Generic[T]):
-    """A flow of commands as an effect."""
-
-    __slots__ = ("_decide",)
-
-    def __init__(self, decide: Callable[[], Flow[T]]) -> None:
-        self._decide = decide
-
-    def run(self) -> T:
-        return flow.run(self._decide())
-
-    async def arun(self) -> T:
-        return await flow.arun(self._decide())
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

@@ -56,6 +56,16 @@ def loads(data: bytes, *, max_members: int = MAX_MEMBERS) -> dict[str, Any]:
     return value
 
 
+def value(data: bytes) -> Any:
+    """Return what `data` spells, be it an object or not; else as `loads`.
+
+    Raises:
+        ValueError: it is no JSON that can be read in one way only.
+    """
+    (only,) = loads(b'{"":' + data + b"}").values()
+    return only
+
+
 def _depth(text: str) -> int:
     depth = deepest = 0
     for match in _BRACKETS.finditer(text):
