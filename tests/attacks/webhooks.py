@@ -1,4 +1,4 @@
-"""Rows Q: what is pushed by others than the license server, or twice, or too late, or too much.
+"""Rows Q and E16: what others than the license server push, or what comes twice, late, too much.
 
 An adapter's test class says how it serves a licensed application and the receiver beside it.
 """
@@ -313,3 +313,17 @@ class WebhookContract:
         deliver("suspended", other, 10, now)
         assert site.verdict(other) == "license_suspended"
         assert site.told() == [("revoked", name), ("suspended", other)]
+
+    @pytest.mark.row("E16")
+    def test_a_license_is_revoked_by_the_bytes_of_its_id(self) -> None:
+        """Another case or another normalisation of an id is another license."""
+        site = self.site()
+        composed, decomposed = "lic_\u00c9", "lic_E\u0301"
+        others = [decomposed, composed.lower(), composed.upper(), "lic_E"]
+        assert {site.verdict(name) for name in (composed, *others)} == {"yes"}
+        assert site.deliver(event(license_id=composed)).status == 204
+        assert site.verdict(composed) == "license_revoked"
+        assert {site.verdict(name) for name in others} == {"yes"}
+        assert site.deliver(event(license_id=decomposed)).status == 204
+        assert site.verdict(decomposed) == "license_revoked"
+        assert site.told() == [("revoked", composed), ("revoked", decomposed)]
