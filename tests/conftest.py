@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests import rows
+
+#: Tests that are a large part of what a collection looks at.
+MANY = 1000
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,6 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the table be held against what ran only after everything ran."""
     items.sort(key=lambda item: item.path.name == "test_rows.py")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have collections of garbage look no more at thousands of tests, which stay."""
+    # Not for a few: Hypothesis, if it is imported after this, looks for what it cannot find then.
+    if len(session.items) > MANY:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
