@@ -60,6 +60,14 @@ def test_what_is_asked(etag: str | None) -> None:
     assert transport.asked == [("https://licenses.test/x", headers, 5.0, 100)]
 
 
+@pytest.mark.parametrize("etag", ['"\xe9"', '"\u202e"', '"\t"'])
+def test_a_tag_that_cannot_be_sent_is_left_out(etag: str) -> None:
+    """The document is then asked for whole, as if there were no copy at hand."""
+    transport = Once(Response(200, {"content-type": "text/csv", "etag": etag}, b"two"))
+    assert exchange(SOURCE, transport, read, etag=etag, wall=WALL) == Fetched("two", etag, None)
+    assert "if-none-match" not in transport.asked[0][1]
+
+
 def test_a_200_brings_value_tag_and_lifetime() -> None:
     """What the reader makes of the body, and what the fields say of it."""
     fields = {"content-type": "Text/CSV; charset=utf-8", "etag": '"1"'}

@@ -226,6 +226,13 @@ def test_unreadable_variables_are_refused_by_name(variable: str, text: str) -> N
     assert refused.value.__cause__ is None
 
 
+def test_variables_of_commands_are_no_settings(caplog: pytest.LogCaptureFixture) -> None:
+    """What `licet serve` and `licet licenses` read may stand beside settings, unremarked."""
+    with caplog.at_level(logging.WARNING, "licet"):
+        environment(LICET_SERVER="x", LICET_ADMIN_KEY="x", LICET_SERVER_PASSPHRASE="x")
+    assert caplog.text == ""
+
+
 @pytest.mark.row("S15")
 def test_variables_of_others_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     """S15: what Kubernetes injects for a service called `licet` stops nothing, and is named."""

@@ -19,6 +19,8 @@ from licet.core.settings import Settings
 
 PREFIX = "LICET_"
 _FIELDS = {each.name: each for each in fields(Settings)}
+#: Variables that are no settings: commands read them (`licet serve`, `licet licenses`).
+_OF_COMMANDS = frozenset(("server", "admin_key", "server_passphrase"))
 
 logger = logging.getLogger("licet")
 
@@ -69,7 +71,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     built = _built(texts)
     if built is not None:
         return built
-    for name in texts.keys() - _FIELDS.keys():
+    for name in texts.keys() - _FIELDS.keys() - _OF_COMMANDS:
         near = next((known for known in _FIELDS if _within_two_edits(name, known)), None)
         if near is not None:
             raise unknown(name, [near], likeness=0)

@@ -89,6 +89,9 @@ def exchange(
         wall: now, in seconds since the Unix epoch.
     """
     headers = {"accept": ", ".join(source.content_types)}
+    # A tag may hold octets beyond ASCII (RFC 9110, section 8.8.3), which cannot be sent from here.
+    if etag is not None and not (etag.isascii() and etag.isprintable()):
+        etag = None
     if etag is not None:
         headers["if-none-match"] = etag
     try:

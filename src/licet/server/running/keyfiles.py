@@ -1,0 +1,129 @@
+"""API keys that a start makes, in files that only their owner may use.
+
+A key is shown once, to who makes it. Here that is the server itself, so that it leaves the key
+where whoever started it finds it: next to the private keys, and to nobody who has not got those.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from licet.issuer.signing import replace
+from licet.server.apikeys import ApiKeys, Kind
+from licet.server.errors import ServerError
+
+#: In the data directory.
+ADMIN, DEV = "admin-key", "dev-keys.json"
+_DEV_KINDS: tuple[Kind, ...] = ("admin", "validation")
+
+
+def admin_key(api_keys: ApiKeys, data: Path, *, renew: bool = False) -> Path | None:
+    """Make an admin key where there is none, in the file `admin-key`, which holds it alone.
+
+    Args:
+        api_keys: of the server.
+        data: its directory.
+        renew: make one in any case, and revoke all others once it is in the file.
+
+    Returns:
+        the file, None where no key was made.
+
+    Raises:
+        ServerError: it cannot be written.
+        StorageError: the database took no key.
+    """
+    earlier = _live(api_keys, "admin")
+    if earlier and not renew:
+        return None
+    made = api_keys.create("admin", "licet serve")
+    path = data / ADMIN
+    try:
+        _write(path, f"{made.key}\n")
+    except ServerError:
+        # Nobody has it, and the next start shall make one that somebody has.
+        api_keys.revoke(made.id)
+        raise
+    for key_id in earlier:
+        api_keys.revoke(key_id)
+    return path
+
+
+def dev_keys(api_keys: ApiKeys, data: Path, url: str, *, renew: bool = False) -> dict[str, str]:
+    """Return the two keys of `--dev`, the same at every start, from `dev-keys.json`.
+
+    Args:
+        api_keys: of the server.
+        data: its directory.
+        url: where the server is now; kept beside them.
+        renew: make another admin key in any case, and revoke all others.
+
+    Returns:
+        `admin_key` and `validation_key`.
+
+    Raises:
+        ServerError: the file can be used by others, is damaged, or cannot be written.
+        StorageError: the database took no key.
+    """
+    path = data / DEV
+    kept = _read(path)
+    earlier = _live(api_keys, "admin")
+    keys: dict[str, str] = {}
+    for kind in _DEV_KINDS:
+        key = kept.get(f"{kind}_key")
+        again = renew and kind == "admin"
+        if again or not _is_live(api_keys, kind, key):
+            key = api_keys.create(kind, "licet serve --dev").key
+        keys[f"{kind}_key"] = str(key)
+    document = {"url": url, **keys}
+    if document != kept:
+        _write(path, json.dumps(document, indent=1) + "\n")
+    if renew:
+        for key_id in earlier:
+            api_keys.revoke(key_id)
+    return keys
+
+
+def _live(api_keys: ApiKeys, kind: Kind) -> list[str]:
+    return [str(each["id"]) for each in api_keys.listing(kind) if each["revoked_at"] is None]
+
+
+def _is_live(api_keys: ApiKeys, kind: Kind, key: object) -> bool:
+    # By its id, which it begins with: to look it up as a caller's would record a use.
+    return isinstance(key, str) and any(
+        key.startswith(f"{key_id}_") for key_id in _live(api_keys, kind)
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            # Of the open file, which nobody can exchange between this look and the reading.
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(64 * 1024)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ServerError(f"{path} cannot be read ({error.strerror})", "make it yours") from None
+    if os.name == "posix" and mode & 0o077:
+        problem = f"{path} holds keys, and its mode {mode:04o} lets others use it"
+        raise ServerError(problem, f"run chmod 600 {path}, or remove it: it is made anew")
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise ServerError(f"{path} holds no keys", "remove it: it is made anew")
+    return document
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        replace(path, text, 0o600)
+    except OSError as error:
+        raise ServerError(
+            f"{path} cannot be written ({error.strerror})", "let this user write there"
+        ) from None
