@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 
-from licet.issuer import Issuer
+from licet.cli import main
+from licet.issuer import Issuer, lock
 from tests.commands import licet
 from tests.licenses import ISSUER_NAME
 
@@ -123,6 +128,104 @@ def test_rotation_to_another_algorithm(keyfile: Path) -> None:
     """`--algorithm` beside `--rotate` is that of the new key."""
     said = licet("keygen", keyfile, "--rotate", "--algorithm", "ES256", "--json")
     assert [key["alg"] for key in said.document["jwks"]["keys"]] == ["EdDSA", "ES256"]
+
+
+def test_a_key_id_that_looks_like_an_option(tmp_path: Path) -> None:
+    """One id in 64 begins with a hyphen, and is retired like any other."""
+    path = tmp_path / "issuer.json"
+    while not (issuer := Issuer.generate(ISSUER_NAME)).kid.startswith("-"):
+        pass
+    old = issuer.kid
+    issuer.rotate()
+    issuer.save(path)
+    said = licet("keygen", path, "--retire", old, "--json")
+    assert said.document["kids"] == [issuer.kid]
+
+
+def meet(keyfile: Path, monkeypatch: pytest.MonkeyPatch, *steps: list[str]) -> list[int]:
+    """Type each step at once, so that all have read the file before one writes, if they may."""
+    read = threading.Barrier(len(steps))
+    load = Issuer.load
+
+    def loaded(path: str) -> Issuer:
+        issuer = load(path)
+        with suppress(threading.BrokenBarrierError):
+            read.wait(0.15)
+        return issuer
+
+    monkeypatch.setattr(Issuer, "load", loaded)
+    # Redirected for all of them: in each, the threads would take the streams from each other.
+    with ThreadPoolExecutor() as threads, redirect_stdout(io.StringIO()):
+        done = [threads.submit(main, ["keygen", str(keyfile), *step]) for step in steps]
+        statuses = [each.result() for each in done]
+    monkeypatch.undo()
+    return statuses
+
+
+def test_two_at_once(
+    keyfile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither of two rotations loses the key of the other, in the file nor in what is published."""
+    jwks = keyfile.with_name("jwks.json")
+    steps = [["--rotate", "--jwks", str(jwks)]] * 2
+    assert meet(keyfile, monkeypatch, *steps) == [0, 0]
+    kids = Issuer.load(keyfile).kids
+    assert len(kids) == 3
+    assert [key["kid"] for key in json.loads(jwks.read_text())["keys"]] == list(kids)
+    assert meet(keyfile, monkeypatch, ["--retire", kids[0]], ["--retire", kids[1]]) == [0, 0]
+    assert Issuer.load(keyfile).kids == kids[2:]
+    assert sorted(keyfile.parent.iterdir()) == [keyfile, jwks]
+    assert capsys.readouterr().err.count("serve the new key set") == 2
+
+
+def test_who_is_held_up_for_long(keyfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another command changes the file it is status 2, and nothing changes."""
+    before = keyfile.read_bytes()
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    with lock.alone(str(keyfile)):
+        said = licet("keygen", keyfile, "--rotate")
+    assert said.status == 2
+    assert "somebody else is changing" in said.err
+    assert keyfile.read_bytes() == before
+    assert licet("keygen", keyfile, "--rotate").status == 0
+
+
+@posix
+def test_a_lock_that_its_holder_has_removed_is_none(
+    keyfile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gets the lock of a file that is gone meanwhile takes that of the one that others find."""
+    beside, take = keyfile.with_name(".issuer.json.lock"), lock._lock
+    seen: list[int] = []
+
+    def taken(descriptor: int) -> bool:
+        if not seen:
+            beside.unlink()
+        seen.append(descriptor)
+        return take(descriptor)
+
+    monkeypatch.setattr(lock, "_lock", taken)
+    with lock.alone(str(keyfile)):
+        assert beside.exists()
+    assert len(seen) == 2
+
+
+def test_what_a_crash_leaves_behind_holds_up_nobody(keyfile: Path) -> None:
+    """The file of a lock is no lock."""
+    left = keyfile.with_name(".issuer.json.lock")
+    left.touch()
+    assert licet("keygen", keyfile, "--rotate").status == 0
+    assert not left.exists()
+
+
+def test_where_there_can_be_no_lock(keyfile: Path) -> None:
+    """A directory in the lock's place is status 2, and nothing changes."""
+    before = keyfile.read_bytes()
+    keyfile.with_name(".issuer.json.lock").mkdir()
+    said = licet("keygen", keyfile, "--rotate")
+    assert said.status == 2
+    assert "cannot be written" in said.err
+    assert keyfile.read_bytes() == before
 
 
 def test_what_cannot_be_retired(keyfile: Path) -> None:

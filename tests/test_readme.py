@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import licet
 import licet.wsgi
 from licet import ConstraintViolated, Entitlements, LicenseInvalid, requires_feature
+from licet.cli import _parser
 from licet.core.constraints import custom
 from licet.core.keys.jwk import read_jwks
 from licet.core.revocation.statuslist import read_list, read_reference
@@ -358,9 +360,43 @@ def test_the_command_line_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert said[-1].out.startswith("The license holds.")
 
 
+def test_the_license_server_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed about a license server is understood, and its commands do what they say."""
+    pytest.importorskip("starlette")
+    from tests.server.processes import served
+
+    trial, production, shown = blocks("console")[3:6]
+    assert trial.splitlines()[1] == "licet serve --dev"
+    parsed = _parser().parse_args(production.replace("\\\n", "").split()[1:])
+    assert (parsed.port, parsed.tls_cert) == (443, Path("server.pem"))
+    monkeypatch.chdir(tmp_path)
+    license_id = ""
+    with served(tmp_path / "licet-server", "--dev"):
+        for line in shown.splitlines():
+            command, _, target = line.removesuffix(" --follow").partition(" > ")
+            said = commands.licet(*shlex.split(command.replace("lic_…", license_id))[1:])
+            assert (said.status, said.err if said.status else "") == (0, "")
+            if target:
+                license_id = json.loads(commands.licet("inspect", "--json", said.out).out)[
+                    "claims"
+                ]["sub"]
+    assert "license.suspended" in said.out
+    assert "webhook.set" in said.out
+
+
+def test_the_doctor_as_shown() -> None:
+    """What is typed to it is understood."""
+    asked = [
+        _parser().parse_args(shlex.split(line, comments=True)[1:])
+        for line in blocks("console")[2].splitlines()
+    ]
+    assert [each.url for each in asked] == [None, SHOWN, None]
+    assert [each.token for each in asked] == [None, None, "@license.jwt"]
+
+
 def test_the_two_commands() -> None:
     """The commands of the first minutes are one line each."""
-    first, _, last = blocks("console")
+    first, *_, last = blocks("console")
     assert [first, last] == [
         'python -m pip install ".[demo]" && python -m licet demo\n',
         "python -m pip install tox && python -m tox -e py\n",

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 
 import licet
-from licet.cli import demo, inspect, issue, keygen, verify
-from licet.cli.output import DONE, UNUSABLE, Failed, print_json, tell
+from licet.cli import admin, demo, doctor, inspect, issue, keygen, serve, verify
+from licet.cli.command import Parser, shield
+from licet.cli.output import UNUSABLE, Failed, print_json, tell
 
 __all__ = ["main"]
 
@@ -59,27 +60,27 @@ def _carry_out(argv: Sequence[str] | None) -> int:
     from licet.core.errors import ConfigError
 
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(shield(sys.argv[1:] if argv is None else argv))
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return UNUSABLE
     try:
-        status: int = arguments.run(arguments)
+        done: int = arguments.run(arguments)
     except Failed as failed:
-        document, sentence = failed.document, str(failed)
+        status, document, sentence = failed.status, failed.document, str(failed)
     except ConfigError as error:
-        sentence = str(error)
+        status, sentence = UNUSABLE, str(error)
         document = {"code": "config_error", "detail": sentence, "remedy": error.remedy}
     else:
-        return status
+        return done
     tell(sentence)
     if arguments.json:
         print_json(document)
-    return UNUSABLE
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="licet",
         description="Licet turns a signed license into what a request may do.",
         epilog=_EPILOG,
@@ -88,16 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"licet {licet.__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, keygen, issue, inspect, verify):
+    for command in (demo, keygen, issue, inspect, verify, doctor, serve, *admin.COMMANDS):
         command.add_to(commands)
     of = commands.add_parser("help", help="tell more about one command")
-    of.add_argument("command", nargs="?", metavar="COMMAND", choices=list(commands.choices))
-    of.set_defaults(
-        run=lambda asked: _help(commands.choices[asked.command] if asked.command else parser)
-    )
+    of.add_argument("command", nargs="*", metavar="COMMAND")
+    of.set_defaults(run=lambda asked: parser.parse_args([*asked.command, "--help"]))
     return parser
-
-
-def _help(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
-    return DONE

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from licet.cli.output import UNUSABLE
+
+# One in 64 thumbprints (RFC 7638) begins as an option does.
+_KEY_ID = re.compile(r"-[A-Za-z0-9_-]{42}")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that learns what it reads when it is needed: of all there are, one or two are.
+
+    Attributes:
+        fill: adds what it reads, once.
+    """
+
+    fill: Callable[[argparse.ArgumentParser], object] | None = None
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse, as any parser does."""
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(*args, **kwargs)
 
 
 def command(
@@ -15,7 +39,7 @@ def command(
     help: str,  # noqa: A002 - as argparse calls it
     description: str,
     epilog: str,
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add a command to those of the parser, and return its own.
 
     Args:
@@ -26,7 +50,7 @@ def command(
         description: what it does, with examples, in lines as they are shown.
         epilog: its exit statuses, likewise.
     """
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: Parser = commands.add_parser(
         name,
         help=help,
         description=description,
@@ -37,6 +61,54 @@ def command(
     return parser
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def group(
+    commands: Any,
+    name: str,
+    add: Callable[[Any], object],
+    *,
+    help: str,  # noqa: A002 - as argparse calls it
+    description: str,
+    epilog: str,
+) -> None:
+    """Add a command that has commands of its own.
+
+    Args:
+        commands: of the parser.
+        name: as it is typed.
+        add: adds its commands to those that it is given.
+        help: one line, for the list of commands.
+        description: what they are about, with examples, in lines as they are shown.
+        epilog: their exit statuses, likewise.
+    """
+
+    def run(_: argparse.Namespace) -> int:
+        parser.print_help(sys.stderr)
+        return UNUSABLE
+
+    parser = command(
+        commands,
+        name,
+        run,
+        help=help,
+        description=description,
+        epilog=f"`licet help {name} COMMAND` tells more about one of them.\n\n{epilog}",
+    )
+    parser.fill = lambda parser: add(parser.add_subparsers(title="commands", metavar="COMMAND"))
+
+
+def add_json(parser: argparse.ArgumentParser, help: str = "print one JSON object") -> None:  # noqa: A002
     """Add `--json`, which stands last in a command's help."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help=help)
+
+
+def shield(arguments: Sequence[str]) -> list[str]:
+    """Return what was typed with key ids in a form that no parser takes for options.
+
+    `key_id` takes it back.
+    """
+    return [f" {each}" if _KEY_ID.fullmatch(each) else each for each in arguments]
+
+
+def key_id(text: str) -> str:
+    """Return the id of a key as it was typed."""
+    return text.strip(" ")

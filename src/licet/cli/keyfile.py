@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,26 @@ from licet.cli.output import Failed, why
 
 if TYPE_CHECKING:
     from licet.issuer import Issuer
+
+
+@contextmanager
+def alone(path: str) -> Iterator[None]:
+    """Keep others from changing the file meanwhile: other commands, and a license server.
+
+    Raises:
+        Failed: somebody else is at it for long, or nobody can be kept from it.
+    """
+    from licet.issuer import lock
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock.alone(path))
+        except lock.BusyError:
+            remedy = "try again when that has ended"
+            raise Failed(f"somebody else is changing {path}", remedy) from None
+        except OSError as error:
+            raise Failed(f"{path} cannot be written", why(error)) from None
+        yield
 
 
 def load(path: str) -> Issuer:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import keyfile
-from licet.cli.command import add_json, command
+from licet.cli.command import add_json, command, key_id
 from licet.cli.output import DONE, Failed, print_json, print_members, tell, why
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def add_to(commands: Any) -> None:
     step.add_argument(
         "--retire",
         metavar="KID",
+        type=key_id,
         help="remove the key with this id; licenses signed with it end as applications learn of it",
     )
     parser.add_argument(
@@ -81,10 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed("--json and --jwks - both print", "give one of them; --json has the set, too")
     if arguments.algorithm and not (arguments.issuer or arguments.rotate):
         raise Failed("--algorithm makes no key", "add --issuer URL or --rotate")
-    issuer = _issuer(arguments)
-    jwks = issuer.jwks()
-    if arguments.jwks not in (None, "-"):
-        _publish(jwks, Path(arguments.jwks), Path(arguments.keyfile))
+    changes = arguments.rotate or arguments.retire is not None
+    # Published under the lock, too: of two, the one whose keys are older must not come last.
+    with keyfile.alone(arguments.keyfile) if changes else nullcontext():
+        issuer = _issuer(arguments)
+        jwks = issuer.jwks()
+        if arguments.jwks not in (None, "-"):
+            _publish(jwks, Path(arguments.jwks), Path(arguments.keyfile))
     if arguments.json:
         told = {"issuer": issuer.name, "kid": issuer.kid, "kids": list(issuer.kids), "jwks": jwks}
         print_json({**told, "key_file": arguments.keyfile})

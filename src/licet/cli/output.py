@@ -23,7 +23,14 @@ class Failed(Exception):
     Args:
         problem: what is wrong, without a full stop.
         remedy: what to do.
+
+    Attributes:
+        status: the exit status that it ends with.
+        code: its name for programs.
     """
+
+    status = UNUSABLE
+    code = "unusable"
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}: {remedy}")
@@ -33,7 +40,7 @@ class Failed(Exception):
     @property
     def document(self) -> dict[str, Any]:
         """The failure for programs."""
-        return {"code": "unusable", "detail": self.problem, "remedy": self.remedy}
+        return {"code": self.code, "detail": self.problem, "remedy": self.remedy}
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -53,6 +53,16 @@ def read(arguments: argparse.Namespace) -> Settings:
     """
     from licet.core.settings import Settings
 
+    return Settings.from_env(variables(arguments))
+
+
+def variables(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the variables that the options spell, or else those of the environment.
+
+    Raises:
+        ConfigError: an option names a setting that there is not.
+        Failed: options contradict each other.
+    """
     options = _options(arguments)
     if arguments.settings is not None:
         if options:
@@ -64,7 +74,7 @@ def read(arguments: argparse.Namespace) -> Settings:
     if "LICET_SETTINGS" in environ and "" not in sys.path:
         # As `python -m licet` has it: settings in code are found where the command is typed.
         sys.path.insert(0, "")
-    return Settings.from_env(environ)
+    return environ
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, str]:

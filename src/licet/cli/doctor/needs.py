@@ -1,0 +1,128 @@
+"""What a license needs of the settings before it can hold anywhere: sources, proofs, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from licet.cli.doctor.finding import Finding, Kind
+from licet.core.errors import LicenseError, LicenseInvalid
+from licet.core.revocation.statuslist import StatusReference, read_reference
+from licet.core.settings import Settings
+from licet.core.terms import read_terms
+from licet.core.values import origin_of
+
+CERTIFICATE = Kind(
+    "license_needs_certificates",
+    "fault",
+    "set LICET_CLIENT_CERTIFICATE to where the client's certificate is found",
+)
+ADDRESS = Kind(
+    "license_needs_address",
+    "warning",
+    "behind a proxy set LICET_EXTERNAL_URL: proofs (DPoP) name the address that callers use",
+)
+REGION = Kind(
+    "license_needs_regions",
+    "fault",
+    "set LICET_REGION_HEADER with LICET_TRUSTED_PROXIES, or LICET_REGION_DATABASE",
+)
+PROXIES = Kind(
+    "license_needs_proxies",
+    "warning",
+    "behind a proxy set LICET_TRUSTED_PROXIES: else every client has the proxy's address",
+)
+ORIGIN = Kind(
+    "license_needs_origin",
+    "warning",
+    "see that every caller is a page that sends Origin, or set LICET_DOMAIN_FROM to host",
+)
+EXTRA = Kind("license_needs_extra", "fault")
+STATUS_ORIGIN = Kind(
+    "license_status_origin",
+    "fault",
+    "name that origin in LICET_STATUS_ORIGINS, if it is the issuer's",
+)
+STATUS_UNFETCHED = Kind(
+    "license_status_unfetched",
+    "fault",
+    "set LICET_JWKS_URL: without it nothing is fetched, its status list neither",
+)
+
+
+def examine(claims: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    """Find what a license needs and the settings do not have."""
+    for names, look in _NEEDS.items():
+        value = next((claims[name] for name in names if name in claims), None)
+        if value is not None:
+            yield from look(value, settings)
+    try:
+        read_terms(dict(claims))
+    except LicenseError as refusal:
+        word, _, extra = refusal.reason.partition(":")
+        if word == "missing_extra":
+            yield EXTRA(f"its {extra} cannot be judged", f'run pip install "licet[{extra}]"')
+    yield from _status(claims, settings)
+
+
+def _bound(value: Any, settings: Settings) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        return
+    if "x5t#S256" in value and settings.client_certificate is None:
+        yield CERTIFICATE("it is bound to a certificate of its holder, and none is looked for")
+    if "jkt" in value and settings.external_url is None:
+        yield ADDRESS("it is bound to a key of its holder, and external_url is not set")
+
+
+def _regions(value: Any, settings: Settings) -> Iterator[Finding]:
+    if settings.region_header is None and settings.region_database is None:
+        yield REGION("it holds in some regions, and nothing tells where a client is")
+
+
+def _networks(value: Any, settings: Settings) -> Iterator[Finding]:
+    if not settings.trusted_proxies:
+        yield PROXIES("it holds for some addresses, and no proxy is trusted to tell them")
+
+
+def _domains(value: Any, settings: Settings) -> Iterator[Finding]:
+    if settings.domain_from == "origin":
+        yield ORIGIN("it holds for some domains, and those of the calling page are looked at")
+
+
+_NEEDS: dict[tuple[str, ...], Callable[[Any, Settings], Iterator[Finding]]] = {
+    ("cnf",): _bound,
+    ("regions", "region"): _regions,
+    ("ip_ranges", "ip_range"): _networks,
+    ("domains", "domain"): _domains,
+}
+
+
+def _status(claims: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    reference, issuer = _reference(claims), claims.get("iss")
+    one = settings.by_issuer.get(issuer) if isinstance(issuer, str) else None
+    if reference is None or one is None:
+        return
+    if one.jwks_url is None:
+        yield STATUS_UNFETCHED("it names a status list, and nothing is fetched")
+    elif status_list(claims, settings) is None:
+        yield STATUS_ORIGIN(f"its status list lies at {origin_of(reference.uri)}")
+
+
+def status_list(claims: Mapping[str, Any], settings: Settings) -> str | None:
+    """Return where the status list of a license is, None where none would be fetched."""
+    reference, issuer = _reference(claims), claims.get("iss")
+    one = settings.by_issuer.get(issuer) if isinstance(issuer, str) else None
+    if reference is None or one is None or one.jwks_url is None:
+        return None
+    try:
+        own = origin_of(str(issuer))
+    except ValueError:
+        own = ""
+    return reference.uri if origin_of(reference.uri) in (own, *settings.status_origins) else None
+
+
+def _reference(claims: Mapping[str, Any]) -> StatusReference | None:
+    try:
+        return read_reference(claims["status"]) if "status" in claims else None
+    except LicenseInvalid:
+        return None  # Found before.

@@ -1,0 +1,1 @@
+"""Every finding of the doctor, on a real server that has that fault."""

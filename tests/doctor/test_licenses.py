@@ -1,0 +1,96 @@
+"""`licet doctor URL --token …`: everything that is at odds, in one run."""
+
+from __future__ import annotations
+
+import pytest
+
+from licet.cli import findings
+from tests.core.loopback import Request, reply
+from tests.doctor.licenses import with_claims
+from tests.doctor.ward import Ward, codes, good, now
+from tests.licenses import AUDIENCE, ISSUER_NAME, license_token
+
+
+def test_a_license_key_is_asked_about(ward: Ward) -> None:
+    """An opaque key goes to the license server of the settings, whose word on our key is told."""
+
+    def answer(request: Request) -> bytes:
+        return reply(401 if request.method == "POST" else 405)
+
+    url = ward.own(answer) + "/validate"
+    said = ward.by_environment(
+        url,
+        {
+            "issuer": ISSUER_NAME,
+            "audience": AUDIENCE,
+            "jwks_url": ward.serve(good),
+            "validation_url": url,
+            "validation_credentials": "lvk_CANARY",
+            "license_key_pattern": "lic_[A-Za-z0-9]+",
+        },
+        "--token",
+        "-",
+        stdin=b"lic_CANARY",
+    )
+    assert "credentials_refused" in codes(said)
+    assert said.status == 1
+    assert "CANARY" not in said.out + said.err
+
+
+def test_a_license_with_every_fault(ward: Ward) -> None:
+    """All that is at odds with the settings is found in one run."""
+    said = with_claims(
+        ward,
+        "--set",
+        "algorithms=ES256",
+        "--set",
+        "max_lifetime=60",
+        "--set",
+        "max_token_size=300",
+        aud="another",
+        regions=["DE"],
+        features="all",
+        exp=now() - 100,
+        iat=now() - 1000,
+    )
+    assert codes(said) >= {
+        "license_algorithm",
+        "license_audience",
+        "license_defective",
+        "license_expired",
+        "license_lifetime",
+        "license_needs_regions",
+        "license_too_large",
+    }
+
+
+@pytest.mark.parametrize(
+    ("days", "whole", "told"),
+    [(29, 365, True), (31, 365, False), (1, 7, True), (3, 7, False)],
+)
+def test_when_a_license_is_soon_to_end(days: int, whole: int, told: bool, ward: Ward) -> None:
+    """From thirty days before, of a short one when a quarter is left."""
+    end = now() + days * 86_400
+    said = with_claims(ward, iat=end - whole * 86_400, exp=end)
+    assert ("license_expires_soon" in codes(said)) is told
+
+
+def test_a_license_without_settings(ward: Ward) -> None:
+    """Its signature is held against the set that was named, and its times against the clock."""
+    said = ward.visit(ward.serve(good), "--token", "-", stdin=license_token().encode())
+    assert codes(said) >= {"license_signed", "license_current"}
+    assert "license_fits" not in codes(said)
+    assert said.status == 0
+
+
+def test_the_limit_of_common_servers_is_the_one_that_inspect_tells() -> None:
+    """8 KiB, here and there."""
+    assert findings.COMMON_SERVERS == 8192
+
+
+def test_a_license_that_cannot_be_judged_in_time(ward: Ward) -> None:
+    """It is not judged as a whole where that could take longer than there is time."""
+    ward.patch.setattr("licet.cli.doctor.patience.WHOLE", 9.0)
+    said = with_claims(ward)
+    assert said.status == 3
+    assert codes(said) >= {"license_signed", "out_of_time"}
