@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +21,19 @@ if TYPE_CHECKING:
 
 ISSUER, AUDIENCE = "https://licenses.acme.example", "acme-reports"
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - each test has a directory of its own there
 #: Without Starlette there is no server to test.
 collect_ignore_glob = [] if importlib.util.find_spec("starlette") else ["test_*.py"]
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where the system has one, for what is synced waits for a disk."""
+    if not os.access(MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="licet-", dir=MEMORY) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

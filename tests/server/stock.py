@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from licet.server.database import Database
+from licet.server.storage.database import Database
 
 ISSUER = "https://licenses.acme.example"
 #: When licenses here were issued, and for how long.

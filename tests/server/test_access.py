@@ -14,11 +14,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from licet.server import LicenseServer
-from licet.server.access import WRONG_RATE, Doors
-from licet.server.apikeys import ApiKeys
-from licet.server.bodies import HANDLERS
-from licet.server.database import Database
-from licet.server.pace import Pace
+from licet.server.access.apikeys import ApiKeys
+from licet.server.access.doors import WRONG_RATE, Doors
+from licet.server.access.pace import Pace
+from licet.server.endpoints.bodies import HANDLERS
+from licet.server.storage.database import Database
 from tests.core.hands import Hands
 
 #: Where a license is all that one needs, and where nothing is.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from licet.server import audit
-from licet.server.apikeys import ApiKeys, Caller, NoSuchKeyError
-from licet.server.database import Database, StorageError
+from licet.server.access.apikeys import ApiKeys, Caller, NoSuchKeyError
+from licet.server.storage.database import Database, StorageError
 from tests.core.hands import Hands
 
 

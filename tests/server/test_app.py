@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 
 from licet.issuer import Issuer
 from licet.server import Configuration, LicenseServer, ServerError
-from licet.server.database import StorageError
 from licet.server.failures import lasting
+from licet.server.storage.database import StorageError
 from tests.core.hands import Hands
 from tests.server.conftest import AUDIENCE, ISSUER
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,8 +24,8 @@ pytest.importorskip("uvicorn")
 
 from licet.cli.serve import PASSPHRASE
 from licet.server import Configuration, LicenseServer, ServerError
-from licet.server.credentials import Credentials
-from licet.server.receivers import new_secret
+from licet.server.licenses.credentials import Credentials
+from licet.server.webhooks.receivers import new_secret
 from tests.cage import CANARY, Cage, caged, parts
 from tests.commands import licet
 from tests.server.conftest import AUDIENCE, ISSUER
@@ -33,8 +34,8 @@ from tests.server.processes import served
 from tests.server.running import serving
 
 NONCE = "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4"
-#: What private keys are kept under: a file of their own, or the database, sealed.
-PLACES = ("file", "passphrase", "unlock")
+#: Where private keys are: in a file of their own, or in the database, sealed with another file.
+PLACES = ("file", "unlock")
 
 
 @pytest.fixture(name="cage")
@@ -96,13 +97,7 @@ class Visit(AbstractContextManager["Visit"]):
         admin, validation = self.admin, self.validation
         for secret in (*secrets, admin, validation):
             text, number = json.dumps(secret), {"licenseKey": secret, "audience": 7, "nonce": 7}
-            for body in (
-                text,
-                f"[{text}]",
-                f'{{"a": {text}',
-                f"{{{text}: 1}}",
-                f'{{"id": {text}}}x',
-            ):
+            for body in (text, f'{{"id": {text}', f"{{{text}: 1}}"):
                 for method, path, key in (
                     ("POST", "/v1/licenses", admin),
                     ("PUT", "/v1/webhooks", admin),
@@ -131,9 +126,9 @@ class Visit(AbstractContextManager["Visit"]):
 
 
 def bytes_of(secret: str) -> Iterator[bytes]:
-    """Return the forms in which a secret might lie on a disk."""
+    """Yield the forms in which a secret might lie on a disk."""
     yield secret.encode()
-    core = secret.removeprefix("whsec_").rpartition("_")[2] if "_" in secret[:6] else secret
+    core = re.sub(r"^(whsec|lic|l[av]k_[0-9a-f]{16})_", "", secret)
     for decode in (base64.urlsafe_b64decode, base64.b64decode):
         try:
             raw = decode(core + "=" * (-len(core) % 4))
@@ -225,7 +220,13 @@ def test_a_server_keeps_its_secrets(
     shared = [hook["secret"], kept["secret"]]
     cage.silent_about(*secrets, *shared)
     for contents in (while_open, on_disk(configuration.data, "issuer.json")):
-        not_in(contents, *secrets, *(shared if place != "file" else []))
+        not_in(contents, *secrets)
+        if place == "file":
+            # What nothing seals is there, and is found.
+            with pytest.raises(AssertionError):
+                not_in(contents, *shared)
+        else:
+            not_in(contents, *shared)
     assert (configuration.data / "issuer.json").exists() is (place == "file")
 
 

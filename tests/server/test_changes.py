@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from licet.server import LicenseServer
-from licet.server.changes import Changes
+from licet.server.licenses.changes import Changes
 from tests.core.hands import Hands
 from tests.server.callers import Calls
 

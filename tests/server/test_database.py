@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from licet.server.database import Act, Database, StorageError
 from licet.server.errors import ServerError
+from licet.server.storage.database import Act, Database, StorageError
 
 
 @pytest.fixture

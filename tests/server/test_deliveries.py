@@ -14,12 +14,12 @@ import anyio.to_thread
 import pytest
 
 from licet.core.transport import Transport
-from licet.server import deliveries as module
-from licet.server import lanes, outbox
-from licet.server.database import Database, StorageError
-from licet.server.deliveries import PAUSES, TRIED_FOR, Deliveries
-from licet.server.receivers import Receivers, new_secret
-from licet.server.vault import Vault
+from licet.server.signing.vault import Vault
+from licet.server.storage.database import Database, StorageError
+from licet.server.webhooks import deliveries as module
+from licet.server.webhooks import lanes, outbox
+from licet.server.webhooks.deliveries import PAUSES, TRIED_FOR, Deliveries
+from licet.server.webhooks.receivers import Receivers, new_secret
 from tests.core.hands import Hands
 from tests.server import stock
 from tests.server.ears import PATIENCE, Answer, Ear, Heard, listening

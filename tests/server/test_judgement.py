@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from licet.server.judgement import License, end, introspection, validation
+from licet.server.licenses.judgement import License, end, introspection, validation
 
 BEGIN = 1_800_000_000
 

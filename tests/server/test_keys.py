@@ -101,7 +101,7 @@ def test_more_keys_than_gates_read_are_not_made(
     client: TestClient, admin: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One published key more than gates read is refused: they would refuse all of them."""
-    monkeypatch.setattr("licet.server.signing.MOST_KEYS", 2)
+    monkeypatch.setattr("licet.server.signing.keys.MOST_KEYS", 2)
     assert client.post("/v1/keys/rotate", headers=admin).status_code == 200
     answer = client.post("/v1/keys/rotate", headers=admin)
     assert answer.status_code == 409

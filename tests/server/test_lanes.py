@@ -6,8 +6,8 @@ from math import inf
 
 import pytest
 
-from licet.server import lanes as module
-from licet.server.lanes import HASTENED_FOR, Lane, Lanes, Line
+from licet.server.webhooks import lanes as module
+from licet.server.webhooks.lanes import HASTENED_FOR, Lane, Lanes, Line
 from tests.core.hands import Hands
 
 DAY = 86_400.0

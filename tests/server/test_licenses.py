@@ -322,7 +322,7 @@ def test_a_key_that_was_retired_meanwhile_signs_no_license(
     calls: Calls, server: LicenseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A license whose key is retired before it is on disk is signed anew, not handed out."""
-    from licet.server import issuing
+    from licet.server.licenses import issuing
 
     old, sign = server.signing_keys.issuer, issuing.sign
 

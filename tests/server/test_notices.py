@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from licet.server import notices as module
-from licet.server.database import Database, StorageError
 from licet.server.notices import BURST, Notices
+from licet.server.storage.database import Database, StorageError
 from tests.core.hands import Hands
 from tests.server import stock
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from licet.server import outbox
-from licet.server.database import Database
+from licet.server.storage.database import Database
+from licet.server.webhooks import outbox
 from tests.server import stock
 
 ISSUER = stock.ISSUER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from licet.server.pace import MOST_NAMES, Pace, TooFastError
+from licet.server.access.pace import MOST_NAMES, Pace, TooFastError
 from tests.core.hands import Hands
 
 

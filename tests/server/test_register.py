@@ -142,9 +142,9 @@ def test_who_did_it_stands_in_the_record(calls: Calls) -> None:
 
 def test_questions_are_answered_by_index(server: LicenseServer) -> None:
     """No question, and no page, reads all licenses."""
-    from licet.server import statuslists
-    from licet.server.catalogue import Catalogue
-    from licet.server.register import Register
+    from licet.server.licenses import statuslists
+    from licet.server.licenses.catalogue import Catalogue
+    from licet.server.licenses.register import Register
 
     def plan(query: str, *values: object) -> str:
         def explain(reader: sqlite3.Connection) -> str:

@@ -6,7 +6,8 @@ import sqlite3
 
 import pytest
 
-from licet.server import audit, schema
+from licet.server import audit
+from licet.server.storage import schema
 
 
 @pytest.fixture

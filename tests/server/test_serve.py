@@ -17,9 +17,9 @@ pytest.importorskip("uvicorn")
 from licet.cli import serve, serve_options, welcome
 from licet.possession import certificate_thumbprint
 from licet.server import Configuration, LicenseServer, ServerError
-from licet.server.database import StorageError
 from licet.server.running import keyfiles
 from licet.server.running.sockets import listen
+from licet.server.storage.database import StorageError
 from tests.commands import licet
 from tests.server.processes import served
 from tests.server.tls import CLIENTS, OTHERS, Site, client

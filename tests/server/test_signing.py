@@ -15,8 +15,8 @@ import pytest
 
 from licet.issuer import Issuer, lock
 from licet.server import Configuration, LicenseServer, ServerError, audit
-from licet.server.places import KeysUnavailableError
-from licet.server.signing import KeyInUseError, NoSuchKeyError
+from licet.server.signing.keys import KeyInUseError, NoSuchKeyError
+from licet.server.signing.places import KeysUnavailableError
 from tests.core.hands import Hands
 from tests.server.conftest import AUDIENCE, ISSUER
 

@@ -15,8 +15,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from licet.core.revocation.statuslist import read_list, read_reference
-from licet.server import Configuration, LicenseServer, statuslists
-from licet.server.changes import Changes
+from licet.server import Configuration, LicenseServer
+from licet.server.licenses import statuslists
+from licet.server.licenses.changes import Changes
 from tests.core.hands import Hands
 from tests.server.callers import TIMELESS, Calls
 from tests.server.conftest import AUDIENCE, ISSUER

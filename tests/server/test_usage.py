@@ -13,7 +13,7 @@ import pytest
 
 from licet.server import LicenseServer
 from licet.server import usage as module
-from licet.server.database import Database, StorageError
+from licet.server.storage.database import Database, StorageError
 from licet.server.usage import Counter, Used, beginning, end, totals
 from tests.core.hands import Hands
 from tests.server import stock

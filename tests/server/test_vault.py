@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from licet.server.errors import ServerError
-from licet.server.vault import UnsealError, Vault
+from licet.server.signing.vault import UnsealError, Vault
 
 SALT = bytes(16)
 

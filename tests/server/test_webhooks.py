@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from licet.server import Configuration, LicenseServer, deliveries, receivers
-from licet.server.outbox import EVENTS
+from licet.server import Configuration, LicenseServer
+from licet.server.webhooks import deliveries, receivers
+from licet.server.webhooks.outbox import EVENTS
 from tests.core.hands import Hands
 from tests.server import stock
 from tests.server.ears import Ear, listening

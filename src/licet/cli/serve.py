@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(f"a license server needs {needed}", 'pip install "licet[server]"')
 
     from licet.server import ServerError
-    from licet.server.database import StorageError
+    from licet.server.storage.database import StorageError
 
     with _log():
         try:

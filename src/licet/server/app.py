@@ -23,17 +23,13 @@ from starlette.routing import Match, Route
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.server import usage
-from licet.server.access import WRONG_RATE, Doors
-from licet.server.address import Address
-from licet.server.apikeys import ApiKeys
-from licet.server.bodies import HANDLERS, problem
-from licet.server.catalogue import Catalogue
-from licet.server.changes import Changes
+from licet.server.access.apikeys import ApiKeys
+from licet.server.access.doors import WRONG_RATE, Doors
+from licet.server.access.pace import Pace
 from licet.server.configuration import Configuration
-from licet.server.credentials import Credentials
-from licet.server.database import Database, StorageError
-from licet.server.deliveries import Deliveries
+from licet.server.endpoints.address import Address
 from licet.server.endpoints.audit import Audit
+from licet.server.endpoints.bodies import HANDLERS, problem
 from licet.server.endpoints.issuance import Issuance
 from licet.server.endpoints.keys import Keys
 from licet.server.endpoints.licenses import Licenses
@@ -46,17 +42,21 @@ from licet.server.endpoints.validation_keys import ValidationKeys
 from licet.server.endpoints.webhooks import Webhooks
 from licet.server.errors import ServerError
 from licet.server.failures import Failures, lasting
+from licet.server.licenses.catalogue import Catalogue
+from licet.server.licenses.changes import Changes
+from licet.server.licenses.credentials import Credentials
+from licet.server.licenses.register import Register
+from licet.server.licenses.sightings import Sightings
+from licet.server.licenses.statuslists import StatusLists
 from licet.server.notices import Notices
-from licet.server.pace import Pace
-from licet.server.places import KeyFile, Place, SealedKeys
-from licet.server.receivers import Receivers
-from licet.server.register import Register
 from licet.server.running.lock import held
 from licet.server.settlement import settle
-from licet.server.sightings import Sightings
-from licet.server.signing import SigningKeys
-from licet.server.statuslists import StatusLists
-from licet.server.vault import Vault
+from licet.server.signing.keys import SigningKeys
+from licet.server.signing.places import KeyFile, Place, SealedKeys
+from licet.server.signing.vault import Vault
+from licet.server.storage.database import Database, StorageError
+from licet.server.webhooks.deliveries import Deliveries
+from licet.server.webhooks.receivers import Receivers
 
 
 class LicenseServer:

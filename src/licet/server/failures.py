@@ -14,7 +14,7 @@ import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from licet.server.bodies import problem
+from licet.server.endpoints.bodies import problem
 
 logger = logging.getLogger("licet")
 

@@ -17,8 +17,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from licet.core.clock import Clock
-from licet.server import outbox
-from licet.server.database import Database, StorageError
+from licet.server.storage.database import Database, StorageError
+from licet.server.webhooks import outbox
 
 logger = logging.getLogger("licet")
 

@@ -14,7 +14,7 @@ from licet.core.errors import LicetError
 from licet.issuer.signing import read
 from licet.server.configuration import Configuration
 from licet.server.errors import ServerError
-from licet.server.vault import new_salt
+from licet.server.signing.vault import new_salt
 
 
 class UnsettledError(ServerError):

@@ -21,7 +21,7 @@ import anyio.lowlevel
 
 from licet.core.clock import Clock
 from licet.server import notices
-from licet.server.database import Database, StorageError
+from licet.server.storage.database import Database, StorageError
 
 logger = logging.getLogger("licet")
 

@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from licet.server import audit
-from licet.server.access import Doors
-from licet.server.bodies import NO_STORE
-from licet.server.database import Database
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE
+from licet.server.storage.database import Database
 
 #: Lines of one answer where nobody says how many.
 USUAL = 100

@@ -16,14 +16,14 @@ from starlette.routing import Route
 
 from licet.core.clock import Clock
 from licet.core.token import strictjson
-from licet.server import issuing
-from licet.server.access import Doors
-from licet.server.address import Address
-from licet.server.bodies import NO_STORE, read_bytes, read_object
-from licet.server.issuing import Order, OrderError
-from licet.server.register import IdTakenError, Issued, OutdatedError, Register
-from licet.server.signing import SigningKeys
-from licet.server.statuslists import Place, StatusLists
+from licet.server.access.doors import Doors
+from licet.server.endpoints.address import Address
+from licet.server.endpoints.bodies import NO_STORE, read_bytes, read_object
+from licet.server.licenses import issuing
+from licet.server.licenses.issuing import Order, OrderError
+from licet.server.licenses.register import IdTakenError, Issued, OutdatedError, Register
+from licet.server.licenses.statuslists import Place, StatusLists
+from licet.server.signing.keys import SigningKeys
 
 #: Licenses in one import, and bytes of its body.
 MOST_IMPORTED, MAX_IMPORT = 1_000, 8 * 1024 * 1024

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from licet.server.access import Doors
-from licet.server.bodies import NO_STORE, is_text, read_object
-from licet.server.places import KeysUnavailableError
-from licet.server.signing import KeyInUseError, NoSuchKeyError, SigningKeys
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE, is_text, read_object
+from licet.server.signing.keys import KeyInUseError, NoSuchKeyError, SigningKeys
+from licet.server.signing.places import KeysUnavailableError
 
 
 class Keys:

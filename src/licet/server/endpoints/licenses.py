@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from licet.core.clock import Clock
-from licet.server.access import Doors
-from licet.server.bodies import NO_STORE, read_object
-from licet.server.catalogue import Catalogue
-from licet.server.judgement import ACTIVE, REVOKED, SUSPENDED
-from licet.server.register import NoSuchLicenseError, Register, RevokedError
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE, read_object
+from licet.server.licenses.catalogue import Catalogue
+from licet.server.licenses.judgement import ACTIVE, REVOKED, SUSPENDED
+from licet.server.licenses.register import NoSuchLicenseError, Register, RevokedError
 
 #: Licenses on a page, and where nobody says.
 MOST_LISTED, USUALLY_LISTED = 1_000, 100

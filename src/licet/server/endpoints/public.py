@@ -17,9 +17,9 @@ from starlette.routing import BaseRoute, Route
 from licet.core.clock import Clock
 from licet.core.errors import LicetError
 from licet.issuer import Issuer
-from licet.server.bodies import NO_STORE, document
-from licet.server.database import Database
-from licet.server.signing import SigningKeys
+from licet.server.endpoints.bodies import NO_STORE, document
+from licet.server.signing.keys import SigningKeys
+from licet.server.storage.database import Database
 
 logger = logging.getLogger("licet")
 

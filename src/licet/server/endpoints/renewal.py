@@ -41,15 +41,15 @@ from licet.core.possession.mtls import Certificates
 from licet.core.proxies import Proxies
 from licet.core.request import Credential
 from licet.core.stores.memory import MemoryStore
-from licet.server import issuing
-from licet.server.address import Address
-from licet.server.bodies import NO_STORE, Refusal, is_text, read_object
-from licet.server.credentials import Credentials
-from licet.server.facts import ServerFacts
-from licet.server.judgement import ACTIVE, REVOKED, License, end
-from licet.server.pace import Pace, TooFastError
-from licet.server.register import OutdatedError, Register, WithdrawnError
-from licet.server.signing import SigningKeys
+from licet.server.access.pace import Pace, TooFastError
+from licet.server.endpoints.address import Address
+from licet.server.endpoints.bodies import NO_STORE, Refusal, is_text, read_object
+from licet.server.endpoints.facts import ServerFacts
+from licet.server.licenses import issuing
+from licet.server.licenses.credentials import Credentials
+from licet.server.licenses.judgement import ACTIVE, REVOKED, License, end
+from licet.server.licenses.register import OutdatedError, Register, WithdrawnError
+from licet.server.signing.keys import SigningKeys
 
 PATH = "/v1/licenses/refresh"
 #: Renewals of one license in a second; each leaves a line in the audit.

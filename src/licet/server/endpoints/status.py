@@ -8,8 +8,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from licet.core.revocation.statuslist import TYPE
-from licet.server.bodies import document
-from licet.server.statuslists import HIGHEST, StatusLists
+from licet.server.endpoints.bodies import document
+from licet.server.licenses.statuslists import HIGHEST, StatusLists
 
 
 class Status:

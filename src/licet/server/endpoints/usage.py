@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from licet.core.clock import Clock
 from licet.server import audit, notices
 from licet.server import usage as counting
-from licet.server.access import Doors
-from licet.server.bodies import parse_object, read_bytes
-from licet.server.database import Database
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import parse_object, read_bytes
+from licet.server.storage.database import Database
 from licet.server.usage import Counter, ReportConflictError, UnknownLicenseError
 
 MEMBERS = frozenset(("batch_id", "license_id", "counters"))

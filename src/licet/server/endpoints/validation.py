@@ -19,15 +19,15 @@ from starlette.routing import Route
 
 from licet.core.clock import Clock
 from licet.core.token import base64url
-from licet.server import judgement
-from licet.server.access import Doors
-from licet.server.bodies import NO_STORE, is_text, read_bytes, read_object
-from licet.server.changes import Changes
-from licet.server.credentials import Credentials
-from licet.server.judgement import ANSWER_LIFETIME, License
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE, is_text, read_bytes, read_object
+from licet.server.licenses import judgement
+from licet.server.licenses.changes import Changes
+from licet.server.licenses.credentials import Credentials
+from licet.server.licenses.judgement import ANSWER_LIFETIME, License
+from licet.server.licenses.sightings import Sightings
 from licet.server.notices import Notices
-from licet.server.sightings import Sightings
-from licet.server.signing import SigningKeys
+from licet.server.signing.keys import SigningKeys
 
 QUESTION = frozenset(("licenseKey", "audience", "nonce", "domain"))
 #: The answer of RFC 9701, and the body of RFC 7662.

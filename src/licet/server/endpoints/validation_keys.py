@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from licet.server.access import Doors
-from licet.server.apikeys import ApiKeys, NoSuchKeyError
-from licet.server.bodies import NO_STORE, read_object
+from licet.server.access.apikeys import ApiKeys, NoSuchKeyError
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE, read_object
 
 #: Characters of a name.
 LONGEST = 256

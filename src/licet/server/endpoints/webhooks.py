@@ -8,11 +8,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from licet.core.clock import Clock
-from licet.server.access import Doors
-from licet.server.bodies import NO_STORE, read_object
-from licet.server.outbox import EVENTS
-from licet.server.receivers import Receivers, TooManyReceiversError, is_address, is_secret
-from licet.server.vault import UnsealError
+from licet.server.access.doors import Doors
+from licet.server.endpoints.bodies import NO_STORE, read_object
+from licet.server.signing.vault import UnsealError
+from licet.server.webhooks.outbox import EVENTS
+from licet.server.webhooks.receivers import Receivers, TooManyReceiversError, is_address, is_secret
 
 MEMBERS = frozenset(("url", "events", "secret"))
 

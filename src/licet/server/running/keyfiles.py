@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from licet.issuer.signing import replace
-from licet.server.apikeys import ApiKeys, Kind
+from licet.server.access.apikeys import ApiKeys, Kind
 from licet.server.errors import ServerError
 
 #: In the data directory.
@@ -22,7 +22,7 @@ _DEV_KINDS: tuple[Kind, ...] = ("admin", "validation")
 
 
 def admin_key(api_keys: ApiKeys, data: Path, *, renew: bool = False) -> Path | None:
-    """Make an admin key where there is none, in the file `admin-key`, which holds it alone.
+    """Make an admin key where nobody has one, in the file `admin-key`, which holds it alone.
 
     Args:
         api_keys: of the server.
@@ -36,11 +36,13 @@ def admin_key(api_keys: ApiKeys, data: Path, *, renew: bool = False) -> Path | N
         ServerError: it cannot be written.
         StorageError: the database took no key.
     """
+    path = data / ADMIN
     earlier = _live(api_keys, "admin")
-    if earlier and not renew:
+    # A start that ended before it left the key in the file has made one that nobody has.
+    is_held = path.exists() or any(each["used_at"] for each in api_keys.listing("admin"))
+    if earlier and is_held and not renew:
         return None
     made = api_keys.create("admin", "licet serve")
-    path = data / ADMIN
     try:
         _write(path, f"{made.key}\n")
     except ServerError:

@@ -18,11 +18,13 @@ from typing import Any
 from anyio import CancelScope
 
 from licet.core.errors import LicetError
-from licet.server import audit, outbox, statuslists
-from licet.server.changes import Changes
-from licet.server.database import Database
-from licet.server.judgement import ACTIVE, REVOKED, SUSPENDED, License, end
-from licet.server.statuslists import Place
+from licet.server import audit
+from licet.server.licenses import statuslists
+from licet.server.licenses.changes import Changes
+from licet.server.licenses.judgement import ACTIVE, REVOKED, SUSPENDED, License, end
+from licet.server.licenses.statuslists import Place
+from licet.server.storage.database import Database
+from licet.server.webhooks import outbox
 
 #: What the record and the receivers are told when a license becomes one of these.
 EVENTS = {ACTIVE: "license.resumed", REVOKED: "license.revoked", SUSPENDED: "license.suspended"}

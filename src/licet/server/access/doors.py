@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from licet.server.apikeys import ApiKeys, Caller, Kind
-from licet.server.pace import Pace, TooFastError
+from licet.server.access.apikeys import ApiKeys, Caller, Kind
+from licet.server.access.pace import Pace, TooFastError
 
 #: Wrong keys a second that an address has refused at once.
 WRONG_RATE = 20

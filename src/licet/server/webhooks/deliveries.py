@@ -25,11 +25,11 @@ from licet.core.documents.exchange import retry_after
 from licet.core.latch import Latch
 from licet.core.transport import Request, Transport, TransportError
 from licet.server import audit
-from licet.server.database import Database
 from licet.server.failures import report
-from licet.server.lanes import Lane, Lanes, Line
-from licet.server.receivers import Receiver, Receivers
-from licet.server.vault import UnsealError
+from licet.server.signing.vault import UnsealError
+from licet.server.storage.database import Database
+from licet.server.webhooks.lanes import Lane, Lanes, Line
+from licet.server.webhooks.receivers import Receiver, Receivers
 
 logger = logging.getLogger("licet")
 

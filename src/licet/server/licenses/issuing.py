@@ -17,9 +17,9 @@ from typing import Any
 from licet.core.errors import LicetError
 from licet.core.token import compact
 from licet.issuer import Issuer
-from licet.server.credentials import LARGEST
-from licet.server.register import Issued
-from licet.server.statuslists import Place
+from licet.server.licenses.credentials import LARGEST
+from licet.server.licenses.register import Issued
+from licet.server.licenses.statuslists import Place
 
 MEMBERS = frozenset(
     "id customer plan features limits roles scope audience not_before expires_in term trial grace"

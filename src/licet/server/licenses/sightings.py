@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from licet.core.clock import Clock
-from licet.server.database import Database
+from licet.server.storage.database import Database
 
 #: Seconds between two writes.
 EVERY = 5.0

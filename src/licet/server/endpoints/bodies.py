@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from licet.core.token import strictjson
-from licet.server.database import StorageError
+from licet.server.storage.database import StorageError
 
 MAX_BODY = 64 * 1024
 NO_STORE = {"Cache-Control": "no-store"}

@@ -17,7 +17,7 @@ from typing import Protocol
 from licet.issuer import lock, signing
 from licet.issuer.signing import KeyFileError, SigningKey
 from licet.server.errors import ServerError
-from licet.server.vault import UnsealError, Vault
+from licet.server.signing.vault import UnsealError, Vault
 
 logger = logging.getLogger("licet")
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from licet.server import usage
-from licet.server.database import Database
-from licet.server.sightings import Sightings
+from licet.server.licenses.sightings import Sightings
+from licet.server.storage.database import Database
 
 _SHOWN = (
     "SELECT id, customer, plan, state, reason, key_digest IS NOT NULL, created_at, changed_at,"

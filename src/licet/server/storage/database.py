@@ -23,8 +23,8 @@ from weakref import WeakSet
 
 from licet.core.errors import LicetError
 from licet.core.latch import Latch
-from licet.server import schema
 from licet.server.errors import ServerError
+from licet.server.storage import schema
 
 logger = logging.getLogger("licet")
 

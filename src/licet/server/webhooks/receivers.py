@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from licet.core.errors import LicetError
 from licet.server import audit
-from licet.server.database import Database
-from licet.server.vault import UnsealError, Vault
+from licet.server.signing.vault import UnsealError, Vault
+from licet.server.storage.database import Database
 
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 #: Receivers there may be, and characters of an address.

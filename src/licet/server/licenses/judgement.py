@@ -107,8 +107,13 @@ def _names(claims: Mapping[str, Any], domain: str) -> bool:
     listed = claims.get("domains", claims.get("domain"))
     if listed is None:
         return True
+    listed = (listed,) if isinstance(listed, str) else tuple(listed)
+    # Most licenses spell their host as it is asked about. To compile a claim costs more than to
+    # read the license, and compiled ones are remembered for a few licenses only.
+    if domain in listed:
+        return True
     try:
-        domains = _compiled((listed,) if isinstance(listed, str) else tuple(listed))
+        domains = _compiled(listed)
     except LicenseInvalid:
         # Without the list of public suffixes no wildcard can be judged, here as at any gate.
         return False

@@ -12,9 +12,9 @@ from licet.core.token import compact
 from licet.core.token.claims import identifier, numeric_date
 from licet.core.token.signature import ALGORITHMS
 from licet.issuer import Issuer
-from licet.server.judgement import License
-from licet.server.register import Register
-from licet.server.signing import SigningKeys
+from licet.server.licenses.judgement import License
+from licet.server.licenses.register import Register
+from licet.server.signing.keys import SigningKeys
 
 #: The longest token that is looked at, in bytes.
 LARGEST = 64 * 1024

@@ -18,10 +18,11 @@ from licet.core.errors import LicetError
 from licet.issuer import Issuer
 from licet.issuer.signer import MOST_KEYS
 from licet.issuer.signing import SigningKey
-from licet.server import audit, outbox
-from licet.server.database import Database
+from licet.server import audit
 from licet.server.errors import ServerError
-from licet.server.places import KeysUnavailableError, Place
+from licet.server.signing.places import KeysUnavailableError, Place
+from licet.server.storage.database import Database
+from licet.server.webhooks import outbox
 
 logger = logging.getLogger("licet")
 

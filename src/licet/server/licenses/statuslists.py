@@ -16,10 +16,10 @@ from typing import NamedTuple
 from anyio import Lock, to_thread
 
 from licet.core.clock import Clock
-from licet.server.changes import Changes
-from licet.server.database import Database
-from licet.server.judgement import ACTIVE, REVOKED, SUSPENDED
-from licet.server.signing import SigningKeys
+from licet.server.licenses.changes import Changes
+from licet.server.licenses.judgement import ACTIVE, REVOKED, SUSPENDED
+from licet.server.signing.keys import SigningKeys
+from licet.server.storage.database import Database
 
 #: Licenses that a list has room for.
 SIZE = 2**20

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.errors import LicetError
 from licet.server import audit
-from licet.server.database import Database
+from licet.server.storage.database import Database
 
 Kind: TypeAlias = Literal["admin", "validation"]
 

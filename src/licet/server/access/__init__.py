@@ -1,0 +1,1 @@
+"""Who may come in: API keys, what each opens, and how fast."""

@@ -1,0 +1,1 @@
+"""Where the license server keeps everything: one SQLite file, one writer."""
