@@ -364,9 +364,10 @@ def test_the_license_server_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """What is typed about a license server is understood, and its commands do what they say."""
     pytest.importorskip("starlette")
     from tests.server.processes import served
+    from tests.server.test_first_minutes import LINES
 
-    trial, production, shown = blocks("console")[3:6]
-    assert trial.splitlines()[1] == "licet serve --dev"
+    trial, production, shown = blocks("console")[4:7]
+    assert trial.splitlines() == LINES
     parsed = _parser().parse_args(production.replace("\\\n", "").split()[1:])
     assert (parsed.port, parsed.tls_cert) == (443, Path("server.pem"))
     monkeypatch.chdir(tmp_path)

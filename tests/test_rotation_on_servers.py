@@ -19,7 +19,6 @@ from licet.cli.demo.servers import Program, Server, Servers
 for needed in ("flask", "starlette", "uvicorn", "gunicorn"):
     pytest.importorskip(needed)
 
-ADMIN_KEY = "an-admin-key-for-tests"
 ISSUER, AUDIENCE = "https://licenses.acme.example", "acme-reports"
 #: Seconds: how long keys live here, and how long one fetch of them may take.
 MAX_AGE, FETCH = 1.0, 5.0
@@ -60,14 +59,10 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def vendor(servers: Servers) -> Iterator[Vendor]:
-    (server,) = servers.start(
-        programs.license_server(),
-        LICENSE_SERVER_ADMIN_KEY=ADMIN_KEY,
-        LICENSE_SERVER_AUDIENCE=AUDIENCE,
-        LICENSE_SERVER_ISSUER=ISSUER,
-    )
-    with Vendor(server.url, ADMIN_KEY) as vendor:
+def vendor(servers: Servers, tmp_path: Path) -> Iterator[Vendor]:
+    program = programs.license_server(tmp_path / "data", issuer=ISSUER, audience=AUDIENCE)
+    (server,) = servers.start(program)
+    with Vendor(server.url, server.told["admin_key"]) as vendor:
         yield vendor
 
 

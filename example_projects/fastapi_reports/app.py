@@ -2,8 +2,8 @@
 
     python -m uvicorn --factory app:create_app --port 8001
 
-Settings come from LICET_… environment variables; without them licenses are those of the example
-license server on this machine. Its /docs page shows which path asks for what.
+Settings come from LICET_… environment variables; without them licenses are those of
+`licet serve --dev` on this machine. Its /docs page shows which path asks for what.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m uvicorn --factory app:create_app --port 8001
 
-Settings come from LICET_… environment variables; without them licenses are those of the example
-license server on this machine.
+Settings come from LICET_… environment variables; without them licenses are those of
+`licet serve --dev` on this machine.
 """
 
 from __future__ import annotations

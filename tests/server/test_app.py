@@ -47,7 +47,7 @@ def test_a_first_start_wants_an_issuer_and_an_audience(tmp_path: Path) -> None:
     """What nobody has named is asked for; a key file names the issuer by itself."""
     with pytest.raises(ServerError, match="issuer") as refused:
         LicenseServer(Configuration(data=tmp_path / "a", audience=AUDIENCE))
-    assert refused.value.remedy == "give --issuer"
+    assert refused.value.remedy == "give --issuer, or --dev to try it"
     with pytest.raises(ServerError, match="audience"):
         LicenseServer(Configuration(data=tmp_path / "a", issuer=ISSUER))
     issuer = Issuer.generate(ISSUER)

@@ -1,6 +1,6 @@
 """Settings of the project.
 
-Without LICET_… environment variables licenses are those of the example license server on this
+Without LICET_… environment variables licenses are those of `licet serve --dev` on this
 machine.
 """
 

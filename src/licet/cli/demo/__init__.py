@@ -1,8 +1,8 @@
 """`licet demo`: the example applications on real servers, expected beside observed.
 
-Everything happens on loopback, with keys made for the run. The admin key of the license server
-passes through the environment of that one process, its validation key through that of those who
-ask it too, and the secret that signs webhooks through that of those who take them; none is shown.
+Everything happens on loopback, with keys made for the run. The license server tells its two API
+keys to whoever started it; the validation key passes through the environment of those who ask it,
+the secret that signs webhooks through that of those who take them; none is shown.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _play(arguments: argparse.Namespace) -> int:
     from licet.cli.demo import programs, table
     from licet.cli.demo.licenses import Vendor
-    from licet.cli.demo.scenes import AUDIENCE, CACHE_FOR, ONLINE, SETTINGS, Play
+    from licet.cli.demo.questions import CACHE_FOR, ONLINE
+    from licet.cli.demo.scenes import AUDIENCE, SETTINGS, Play
     from licet.cli.demo.servers import SERVER, Servers
     from licet.cli.demo.withdrawals import STATUS_TTL
 
@@ -68,17 +69,14 @@ def _play(arguments: argparse.Namespace) -> int:
         tempfile.TemporaryDirectory(prefix="licet-demo-") as directory,
         Servers(Path(directory), _announce) as servers,
     ):
-        admin_key, validation_key = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        vendor_environ = {
-            "LICENSE_SERVER_ADMIN_KEY": admin_key,
-            "LICENSE_SERVER_VALIDATION_KEY": validation_key,
-            "LICENSE_SERVER_CACHE_FOR": str(CACHE_FOR),
-            "LICENSE_SERVER_STATUS_TTL": str(STATUS_TTL),
-            "LICENSE_SERVER_AUDIENCE": AUDIENCE,
-            "LICENSE_SERVER_ISSUER": ISSUER,
-            "LICENSE_SERVER_KEY_FILE": str(Path(directory, "issuer.json")),
-        }
-        (license_server,) = servers.start(programs.license_server(), **vendor_environ)
+        program = programs.license_server(
+            Path(directory, "license-server"),
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            cache_for=CACHE_FOR,
+            status_ttl=STATUS_TTL,
+        )
+        (license_server,) = servers.start(program)
         settings = {
             **SETTINGS,
             "LICET_STORE": f"sqlite:///{Path(directory).as_posix()}/{SERVER}.db",
@@ -91,21 +89,19 @@ def _play(arguments: argparse.Namespace) -> int:
             **settings,
             **ONLINE,
             "LICET_VALIDATION_URL": f"{license_server.url}/v1/licenses/validate",
-            "LICET_VALIDATION_CREDENTIALS": validation_key,
+            "LICET_VALIDATION_CREDENTIALS": license_server.told["validation_key"],
             "LICET_VALIDATION_JWKS": str(Path(directory, "validation.json")),
         }
         apps = servers.start(*programs.applications(), **settings)
         token = None
         with (
-            Vendor(license_server.url, admin_key) as vendor,
+            Vendor(license_server.url, license_server.told["admin_key"]) as vendor,
             Play(servers, license_server, apps, vendor, settings, asking) as play,
         ):
             rows = list(play.scenes())
             if arguments.serve:
-                again = programs.license_server(license_server.port)
-                (license_server,) = servers.start(again, **vendor_environ)
                 token = play.full()
-        report = (rows, [license_server, *apps], _curl(apps, token))
+        report = (rows, [play.license_server, *apps], _curl(apps, token))
         if arguments.json:
             print(json.dumps(table.document(*report), indent=1), flush=True)
         else:

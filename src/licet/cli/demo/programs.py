@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import licet
-from licet.cli.demo.servers import Program
+from licet.cli.demo.servers import Program, Server
 
 #: In a wheel the examples lie inside the package, in a checkout beside it.
 PLACES = (
@@ -16,21 +17,35 @@ PLACES = (
 EXAMPLES = next((place for place in PLACES if place.is_dir()), PLACES[0])
 
 
-def _uvicorn(*arguments: str, port: int = 0) -> tuple[str, ...]:
+def _uvicorn(*arguments: str) -> tuple[str, ...]:
     quiet = ("--no-access-log", "--no-use-colors", "--timeout-graceful-shutdown", "2")
     # By default uvicorn puts the client in the place of the proxy, which Licet could trust no more.
     rest = ("--no-proxy-headers", *quiet, *arguments)
-    return ("-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), *rest)
+    return ("-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", *rest)
 
 
 def _gunicorn(application: str) -> tuple[str, ...]:
     return ("-m", "gunicorn", "--config", "python:licet.cli.demo.gunicorn", application)
 
 
-def license_server(port: int = 0) -> Program:
-    """Return the license server, on a port of its own choice or on `port`."""
-    arguments = _uvicorn("--factory", "license_server.app:from_env", port=port)
-    return Program("License server", "uvicorn", EXAMPLES, arguments, health="/healthz")
+def license_server(data: Path, **options: object) -> Program:
+    """Return a license server to try things with.
+
+    Args:
+        data: the directory of what it keeps.
+        options: more of those of `licet serve`, each with its value.
+    """
+    typed = ["--data", str(data), "--port", "0"]
+    for name, value in options.items():
+        typed += [f"--{name.replace('_', '-')}", str(value)]
+    arguments = ("-m", "licet", "serve", "--dev", "--json", *typed)
+    return Program("License server", "uvicorn", data.parent, arguments, "/healthz", tells=True)
+
+
+def at_its_address(server: Server) -> Program:
+    """Return the program of a license server that has ended, to be started where it was."""
+    arguments = (*server.program.arguments, "--port", str(server.port))
+    return replace(server.program, arguments=arguments)
 
 
 def applications() -> list[Program]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from licet.cli.demo.headers import HOST, bearer, dpop, forwarded
 from licet.cli.demo.licenses import Opaque, Vendor, forged, tampered
+from licet.cli.demo.questions import questions
 from licet.cli.demo.servers import Server, Servers
 from licet.cli.demo.stage import Row, Stage
 from licet.cli.demo.withdrawals import RECHECK_EVERY, withdrawals
@@ -23,8 +19,6 @@ AUDIENCE = "acme-reports"
 JWKS_MAX_AGE = 1
 #: Seconds that one fetch of the keys may take at most.
 FETCH = 5
-#: Seconds that a yes of the license server is enough; short, so that an outage can be watched.
-CACHE_FOR = 1
 #: What every application is started with.
 SETTINGS = {
     "LICET_AUDIENCE": AUDIENCE,
@@ -36,11 +30,6 @@ SETTINGS = {
     "LICET_REGION_HEADER": "X-Country",
     "LICET_EXTERNAL_URL": f"https://{HOST}",
     "DJANGO_ALLOWED_HOSTS": f"{HOST} 127.0.0.1",
-}
-#: And what those are that ask the license server.
-ONLINE = {
-    "LICET_LICENSE_KEY_PATTERN": "lic_[A-Za-z0-9_-]{43}",
-    "LICET_OUTAGE_LIMIT": "3600",
 }
 #: A license for everything that the applications do.
 FULL = {
@@ -59,7 +48,7 @@ class Play(Stage):
 
     Args:
         servers: starts and stops.
-        license_server: runs, and is stopped on the way.
+        license_server: runs; is killed on the way, and started again.
         apps: the applications, which know its keys' address.
         vendor: makes licenses.
         settings: with which an application is started.
@@ -95,7 +84,7 @@ class Play(Stage):
         yield from self._holders()
         yield from withdrawals(self, self.settings["LICET_WEBHOOK_RECEIVE_SECRET"])
         yield from self._keys()
-        yield from self._server()
+        yield from questions(self, young=JWKS_MAX_AGE)
 
     def _licenses(self) -> Iterator[Row]:
         """What a license must be, and what it must grant."""
@@ -132,7 +121,7 @@ class Play(Stage):
 
     def _pages(self) -> Iterator[Row]:
         """The same applications as hosted APIs, whose licenses hold for the pages that call."""
-        hosted = self._start(**self.settings, LICET_DOMAIN_FROM="origin")
+        hosted = self.start(**self.settings, LICET_DOMAIN_FROM="origin")
         shop = bearer(self.full(domains=["shop.example"]))
         own = [*shop, ("Origin", "https://shop.example")]
         yield self.scene("origin licensed", own, 200, at=hosted)
@@ -159,57 +148,9 @@ class Play(Stage):
         gone = JWKS_MAX_AGE + FETCH
         yield self.scene("key withdrawn", bearer(good), 401, "license_invalid", within=gone)
 
-    def _server(self) -> Iterator[Row]:
-        """A license server that is asked, and then is gone; who asks it never has the key set."""
-        path = Path(self.asking["LICET_VALIDATION_JWKS"])
-        path.write_text(json.dumps(self.vendor.published()), encoding="ascii")
-        seen, unseen = self.opaque(), self.opaque()
-        with out_of_reach() as jwks_url:
-            online = self._start(**{**self.asking, "LICET_JWKS_URL": jwks_url})
-            yield from self._questions(online, seen)
-            yield from self._outages(online, seen, unseen)
-            self.servers.stop(*online)
-
-    def _questions(self, online: list[Server], seen: Opaque) -> Iterator[Row]:
-        """What only the license server can judge."""
-        yield self.scene("opaque key", bearer(seen.key), 200, at=online)
-        unknown = bearer(f"lic_{'0' * 43}")
-        yield self.scene("opaque, unknown", unknown, 401, "license_invalid", at=online)
-        revoked = self.opaque()
-        self.vendor.revoke(revoked.id)
-        gone = bearer(revoked.key)
-        yield self.scene("opaque, revoked", gone, 403, "license_revoked", at=online)
-        elsewhere = [*bearer(self.opaque(domains=[HOST]).key), *forwarded(Host="127.0.0.1")]
-        yield self.scene("opaque, wrong domain", elsewhere, 403, "license_domain", at=online)
-        yield self.scene("key set out of reach", bearer(self.full()), 200, at=online)
-
-    def _outages(self, online: list[Server], seen: Opaque, unseen: Opaque) -> Iterator[Row]:
-        """Nobody there, neither for who needs keys nor for who asks."""
-        token = bearer(self.full())
-        self.servers.stop(self.license_server)
-        stopped = time.monotonic()
-        cold = self._start(**self.settings)
-        # Warm is more than young: the keys at hand are past their lifetime, and serve; so does
-        # what was answered.
-        time.sleep(max(0.0, stopped + max(JWKS_MAX_AGE, CACHE_FOR) - time.monotonic()))
-        yield self.scene("server stopped, warm", token, 200)
-        unavailable = "license_unavailable"
-        yield self.scene("server stopped, cold", token, 503, unavailable, at=cold)
-        yield self.scene("no answer, seen", bearer(seen.key), 200, at=online)
-        yield self.scene("no answer, unseen", bearer(unseen.key), 503, unavailable, at=online)
-        self.servers.stop(*cold)
-
-    def _start(self, **environ: str) -> list[Server]:
+    def start(self, **environ: str) -> list[Server]:
         """Start the applications once more, with other settings."""
         return self.servers.start(*(app.program for app in self.apps), **environ)
-
-
-@contextmanager
-def out_of_reach() -> Iterator[str]:
-    """Give the URL of a key set that nobody serves, at a port that nobody else can take."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{closed.getsockname()[1]}/jwks.json"
 
 
 def whole_days(*offsets: int) -> list[dict[str, object]]:

@@ -1,11 +1,13 @@
 """Server processes on loopback, on ports of their own choice, each ended by its own process id.
 
 A server binds port 0 and writes the port it was given into its log, so that no port is chosen
-before it is taken. What a server writes goes into a file of its own, shown if the server fails.
+before it is taken. What a server writes goes into a file of its own, shown if the server fails; but
+for the keys that a license server prints, which are for nobody else.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,7 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -26,9 +28,7 @@ READY_WITHIN, ENDED_WITHIN = 40.0, 5.0
 #: What uvicorn, gunicorn and Werkzeug write once they listen.
 LISTENING = re.compile(r"(?:[Rr]unning on|Listening at:) (http://127\.0\.0\.1:\d+)")
 #: Variables by which a user steers servers of their own.
-FOREIGN = ("LICET_", "LICENSE_SERVER_", "DJANGO_", "FLASK_", "GUNICORN_", "UVICORN_", "WEB_")
-
-
+FOREIGN = ("LICET_", "DJANGO_", "FLASK_", "GUNICORN_", "UVICORN_", "WEB_")
 #: In the value of a variable: a word of each server's own.
 SERVER = "{server}"
 
@@ -48,6 +48,8 @@ class Program:
         arguments: of the interpreter.
         health: the path that answers 200 once it serves.
         has_websocket: whether there is one, at /live.
+        tells: whether it prints a line of JSON once it serves: its `url`, and what is for whoever
+            started it only.
     """
 
     app: str
@@ -56,6 +58,7 @@ class Program:
     arguments: tuple[str, ...]
     health: str = "/health"
     has_websocket: bool = False
+    tells: bool = False
 
     def __str__(self) -> str:
         return f"{self.app} on {self.server}"
@@ -66,6 +69,7 @@ class Server:
 
     Attributes:
         url: scheme, address and port; empty until `wait` returned.
+        told: what it printed, where it tells.
     """
 
     def __init__(
@@ -73,15 +77,17 @@ class Server:
     ) -> None:
         self.program = program
         self.url = ""
+        self.told: dict[str, Any] = {}
         self._log, self._client = log, client
-        with log.open("wb") as output:
+        self._printed = log.with_suffix(".json") if program.tells else log
+        with log.open("ab") as errors, self._printed.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603 - the interpreter that runs this
                 [sys.executable, *program.arguments],
                 cwd=program.directory,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors,
             )
 
     @property
@@ -112,16 +118,23 @@ class Server:
             raise ServerFailed(self._obituary())
 
     def _answers(self) -> bool:
+        self.url = self.url or self._address()
         if not self.url:
-            said = LISTENING.search(self._log.read_text(errors="replace"))
-            if said is None:
-                return False
-            self.url = said[1]
+            return False
         try:
             answer = self._client.get(self.url + self.program.health)
         except httpx.TransportError:
             return False
         return answer.status_code == 200
+
+    def _address(self) -> str:
+        printed = self._printed.read_text(errors="replace")
+        if not self.program.tells:
+            said = LISTENING.search(printed)
+            return "" if said is None else said[1]
+        line, end, _ = printed.partition("\n")
+        self.told = json.loads(line) if end else {}
+        return str(self.told.get("url", ""))
 
     def _obituary(self) -> str:
         status = self.process.poll()
@@ -181,6 +194,12 @@ class Servers(AbstractContextManager["Servers"]):
                     server.process.kill()
                     server.process.wait()
             self.running = [server for server in self.running if server not in servers]
+
+    def kill(self, server: Server) -> None:
+        """End `server` in the middle of whatever it does, and wait until it is gone."""
+        with self._interruptions.held():
+            server.process.kill()
+            self.stop(server)
 
     def check(self) -> None:
         """Raise `ServerFailed` if a server has ended that nobody stopped."""
