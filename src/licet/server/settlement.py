@@ -25,7 +25,9 @@ class UnsettledError(ServerError):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"at the first start there must be an {name}", f"give --{name}, or --dev to try it")
+        super().__init__(
+            f"at the first start there must be an {name}", f"give --{name}, or --dev to try it"
+        )
         self.name = name
 
 
