@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from starlette.testclient import TestClient
 
 from licet.server import LicenseServer
@@ -26,7 +28,13 @@ def test_what_was_done_is_recorded_with_who_did_it(
     lines = answer.json()["entries"]
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     found = [
-        (line["at"] - hands.wall, line["actor"], line["action"], line["subject"]) for line in lines
+        (
+            datetime.fromisoformat(line["at"]).timestamp() - hands.wall,
+            line["actor"],
+            line["action"],
+            line["subject"],
+        )
+        for line in lines
     ]
     assert found == [
         (-1, "server", "keys.rotated", old),

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from licet.server import LicenseServer
+from licet.server.moments import rfc3339
 from tests.core.hands import Hands
 from tests.server.conftest import AUDIENCE
 
@@ -53,7 +54,7 @@ def test_a_rotation_is_published_with_its_overlap(
         {
             "kid": old,
             "alg": "EdDSA",
-            "created_at": made,
+            "created_at": rfc3339(made),
             "signing": False,
             "retired_at": None,
             "licenses": 0,
@@ -61,7 +62,7 @@ def test_a_rotation_is_published_with_its_overlap(
         {
             "kid": new,
             "alg": "ES256",
-            "created_at": hands.wall,
+            "created_at": rfc3339(hands.wall),
             "signing": True,
             "retired_at": None,
             "licenses": 0,
@@ -73,7 +74,7 @@ def test_a_rotation_is_published_with_its_overlap(
     assert jwt.get_unverified_header(token)["kid"] == old
     hands.advance(60)
     answer = client.post(f"/v1/keys/{old}/retire", headers=admin)
-    assert [key["retired_at"] for key in answer.json()["keys"]] == [hands.wall, None]
+    assert [key["retired_at"] for key in answer.json()["keys"]] == [rfc3339(hands.wall), None]
     assert published(client) == [new]
     again = client.post(f"/v1/keys/{old}/retire", headers=admin)
     assert (again.status_code, again.json()) == (200, answer.json())
@@ -149,8 +150,8 @@ def test_a_validation_key_is_shown_once_and_opens_until_it_is_revoked(
             {
                 "id": made["id"],
                 "name": "Grüße",
-                "created_at": hands.wall,
-                "used_at": hands.wall,
+                "created_at": rfc3339(hands.wall),
+                "used_at": rfc3339(hands.wall),
                 "revoked_at": None,
             }
         ]
@@ -160,7 +161,7 @@ def test_a_validation_key_is_shown_once_and_opens_until_it_is_revoked(
         assert (gone.status_code, gone.content) == (204, b"")
     assert client.post("/v1/licenses/validate", headers=headers).status_code == 401
     (entry,) = client.get("/v1/validation-keys", headers=admin).json()["validation_keys"]
-    assert entry["revoked_at"] == hands.wall
+    assert entry["revoked_at"] == rfc3339(hands.wall)
 
 
 def test_the_name_of_a_validation_key_is_one_line_of_text(

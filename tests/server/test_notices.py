@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from licet.server import notices as module
+from licet.server.moments import rfc3339
 from licet.server.notices import BURST, Notices
 from licet.server.storage.database import Database, StorageError
 from tests.core.hands import Hands
@@ -63,7 +64,8 @@ async def test_an_end_is_told_of_at_each_of_five_moments_once(
         hands.wall = end - days * DAY
         await notices.tell_endings()
     assert told(database) == [
-        {"license_id": "lic_1", "days": days, "expires_at": int(end)} for days in (30, 15, 7, 2, 1)
+        {"license_id": "lic_1", "days": days, "expires_at": rfc3339(end)}
+        for days in (30, 15, 7, 2, 1)
     ]
     assert {body["type"] for body in stock.waiting(database)} == {"license.expiring"}
 
@@ -118,7 +120,7 @@ async def test_a_license_that_was_refreshed_starts_anew(
     )
     hands.wall = end - DAY
     await notices.tell_endings()
-    assert [one["expires_at"] for one in told(database)] == [int(begin + DAY), int(end)]
+    assert [one["expires_at"] for one in told(database)] == [rfc3339(begin + DAY), rfc3339(end)]
 
 
 def test_what_changed_since_one_looked_is_not_told(database: Database, hands: Hands) -> None:

@@ -17,6 +17,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from licet.core.clock import Clock
+from licet.server.moments import rfc3339
 from licet.server.storage.database import Database, StorageError
 from licet.server.webhooks import outbox
 
@@ -225,7 +226,7 @@ def _tell_endings(
         )
         # One that was issued for a week was never a month from its end.
         if noted.rowcount and days * _DAY < _lifetime(connection, license_id):
-            told = {"days": days, "expires_at": int(expires_at)}
+            told = {"days": days, "expires_at": rfc3339(expires_at)}
             outbox.tell(connection, at, "license.expiring", license_id, issuer, **told)
 
 

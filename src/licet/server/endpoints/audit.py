@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from licet.server import audit
 from licet.server.access.doors import Doors
 from licet.server.endpoints.bodies import NO_STORE
+from licet.server.moments import dated
 from licet.server.storage.database import Database
 
 #: Lines of one answer where nobody says how many.
@@ -34,7 +35,7 @@ class Audit:
         after = _number(request, "after", 0, 0, 2**53)
         limit = _number(request, "limit", USUAL, 1, audit.PAGE)
         entries = self._database.read(lambda connection: audit.page(connection, after, limit))
-        return JSONResponse({"entries": entries}, headers=NO_STORE)
+        return JSONResponse({"entries": [dated(entry) for entry in entries]}, headers=NO_STORE)
 
 
 def _number(request: Request, name: str, usual: int, least: int, most: int) -> int:

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from licet.server.access.doors import Doors
 from licet.server.endpoints.bodies import NO_STORE, is_text, read_object
+from licet.server.moments import dated
 from licet.server.signing.keys import KeyInUseError, NoSuchKeyError, SigningKeys
 from licet.server.signing.places import KeysUnavailableError
 
@@ -70,4 +71,4 @@ class Keys:
 
     async def _listed(self) -> list[dict[str, Any]]:
         # In a thread: among very many licenses it takes a while to count.
-        return await to_thread.run_sync(self._keys.listing)
+        return [dated(key) for key in await to_thread.run_sync(self._keys.listing)]

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from licet.server.access.apikeys import ApiKeys, NoSuchKeyError
 from licet.server.access.doors import Doors
 from licet.server.endpoints.bodies import NO_STORE, read_object
+from licet.server.moments import dated
 
 #: Characters of a name.
 LONGEST = 256
@@ -39,7 +40,7 @@ class ValidationKeys:
         ]
 
     async def listing(self, request: Request) -> Response:
-        keys = self._api_keys.listing("validation")
+        keys = [dated(key) for key in self._api_keys.listing("validation")]
         return JSONResponse({"validation_keys": keys}, headers=NO_STORE)
 
     async def create(self, request: Request) -> Response:

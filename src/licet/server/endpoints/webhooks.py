@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Route
 from licet.core.clock import Clock
 from licet.server.access.doors import Doors
 from licet.server.endpoints.bodies import NO_STORE, read_object
+from licet.server.moments import dated
 from licet.server.signing.vault import UnsealError
 from licet.server.webhooks.outbox import EVENTS
 from licet.server.webhooks.receivers import Receivers, TooManyReceiversError, is_address, is_secret
@@ -38,7 +39,8 @@ class Webhooks:
         ]
 
     async def listing(self, request: Request) -> Response:
-        return JSONResponse({"webhooks": self._receivers.listing()}, headers=NO_STORE)
+        receivers = [dated(receiver) for receiver in self._receivers.listing()]
+        return JSONResponse({"webhooks": receivers}, headers=NO_STORE)
 
     async def put(self, request: Request) -> Response:
         """Tell an address from now on; one that is told already may want other events."""

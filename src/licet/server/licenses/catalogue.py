@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from licet.server import usage
 from licet.server.licenses.sightings import Sightings
+from licet.server.moments import rfc3339
 from licet.server.storage.database import Database
 
 _SHOWN = (
@@ -43,7 +43,7 @@ class Catalogue:
                 return None
             claims = json.loads(row[-1])
             used = usage.totals(connection, license_id, claims.get("limits", {}), now)
-            use = {name: {**one, "since": _moment(one["since"])} for name, one in used.items()}
+            use = {name: {**one, "since": rfc3339(one["since"])} for name, one in used.items()}
             return {**self._shown(row), "claims": claims, "use": use}
 
         return self._database.read(read)
@@ -76,16 +76,10 @@ class Catalogue:
             "state": row[3],
             "reason": row[4],
             "key": bool(row[5]),
-            "created_at": _moment(row[6]),
-            "changed_at": _moment(row[7]),
-            "expires_at": _moment(row[8]),
-            "ends_at": _moment(row[9]),
-            "term_ends_at": None if row[11] is None else _moment(row[11]),
-            "validated_at": None if validated_at is None else _moment(validated_at),
+            "created_at": rfc3339(row[6]),
+            "changed_at": rfc3339(row[7]),
+            "expires_at": rfc3339(row[8]),
+            "ends_at": rfc3339(row[9]),
+            "term_ends_at": None if row[11] is None else rfc3339(row[11]),
+            "validated_at": None if validated_at is None else rfc3339(validated_at),
         }
-
-
-def _moment(seconds: float) -> str:
-    """Return a moment as RFC 3339 writes it."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
