@@ -37,6 +37,7 @@ GROUPS = {
     "online": (21, 22, 23, 24, 25),
     "memory": (9, 12, 13, 14),
     "server": (18,),
+    "validations": (28,),
 }
 DISTRIBUTIONS = (
     "PyJWT cryptography starlette fastapi Flask Django uvicorn flask-jwt-extended"

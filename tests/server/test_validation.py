@@ -185,7 +185,7 @@ def test_when_a_license_was_validated_is_known_at_once_and_written_later(
 
     def written() -> object:
         row = server.database.read(
-            lambda reader: reader.execute("SELECT validated_at FROM licenses").fetchone()
+            lambda reader: reader.execute("SELECT max(at) FROM sightings").fetchone()
         )
         return row[0]
 

@@ -8,6 +8,7 @@ only its owner may read; but for `--dev`, which prints them.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -110,6 +111,8 @@ def _serve(arguments: argparse.Namespace) -> None:
             if made is not None:
                 tell(f"its admin key is in {made}: keep it, it opens everything")
         told = {"url": url, "issuer": server.issuer, "audience": server.audience, **keys}
+        # What was made until now stays: no collection while callers wait needs to look at it.
+        gc.freeze()
         Serving(server.app, listening, tls=tls, ready=lambda: _tell(arguments, told)).run()
 
 

@@ -14,7 +14,8 @@ from licet.server.storage.database import Database
 
 _SHOWN = (
     "SELECT id, customer, plan, state, reason, key_digest IS NOT NULL, created_at, changed_at,"
-    " expires_at, ends_at, validated_at, term_ends_at, claims FROM licenses WHERE "
+    " expires_at, ends_at, (SELECT at FROM sightings WHERE license_id = id), term_ends_at, claims"
+    " FROM licenses WHERE "
 )
 
 

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 from licet.core.constraints.domain import Domains
-from licet.core.errors import LicenseInvalid
+from licet.core.errors import BadHost, LicenseInvalid
+from licet.core.hosts import read_literal, read_name
 
 ACTIVE, SUSPENDED, REVOKED = "active", "suspended", "revoked"
 #: Seconds for which an answer may be on its way.
@@ -108,16 +109,27 @@ def _names(claims: Mapping[str, Any], domain: str) -> bool:
     if listed is None:
         return True
     listed = (listed,) if isinstance(listed, str) else tuple(listed)
+    if not _is_host(domain):
+        return False
     # Most licenses spell their host as it is asked about. To compile a claim costs more than to
     # read the license, and compiled ones are remembered for a few licenses only.
     if domain in listed:
         return True
     try:
-        domains = _compiled(listed)
+        return _compiled(listed).allows(domain)
     except LicenseInvalid:
         # Without the list of public suffixes no wildcard can be judged, here as at any gate.
         return False
-    return domain in domains.names or domain.partition(".")[2] in domains.parents
+
+
+@lru_cache(maxsize=1024)
+def _is_host(domain: str) -> bool:
+    """Return whether this is a host, in the spelling in which gates ask about it."""
+    try:
+        address = read_literal(f"[{domain}]" if ":" in domain else domain)
+        return domain == (address or read_name(domain))
+    except BadHost:
+        return False
 
 
 @lru_cache(maxsize=1024)

@@ -47,8 +47,9 @@ class Sightings:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "UPDATE licenses SET validated_at = ? WHERE id = ?",
-                [(at, license_id) for license_id, at in seen.items()],
+                "INSERT INTO sightings (license_id, at) VALUES (?, ?)"
+                " ON CONFLICT (license_id) DO UPDATE SET at = excluded.at",
+                sorted(seen.items()),
             )
 
         self._database.write_later(write)

@@ -59,10 +59,12 @@ _FIRST = (
         expires_at REAL NOT NULL,
         ends_at REAL NOT NULL,
         term_ends_at REAL,
-        validated_at REAL,
         UNIQUE (list, place)
     ) WITHOUT ROWID
     """,
+    # When a license was last found to hold. Apart from the licenses: of these rows, which are
+    # small, thousands are written at once while revocations wait.
+    "CREATE TABLE sightings (license_id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX licenses_of_customer ON licenses (customer, id)",
     "CREATE INDEX licenses_by_state ON licenses (state, id)",
     "CREATE INDEX licenses_by_end ON licenses (expires_at) WHERE state = 'active'",
