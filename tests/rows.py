@@ -57,9 +57,16 @@ CORE_ROWS = frozenset(
         *_rows("G", range(1, 27)),
         *_rows("H", range(1, 21)),
         *_rows("I", [12, 13]),
+        *_rows("J", [3, 5, 6]),
+        *_rows("R", [8, 10]),
         *_rows("S", range(1, 16), without=[6, 7] if find_spec("gevent") else [5, 6, 7]),
     ]
 )
+#: Rows about what follows the end of a license.
+ENDED_ROWS = frozenset(_rows("J", [7, 8]))
+#: Rows about what a license may use, where requests use it, and where they are counted.
+USED_ROWS = frozenset(_rows("P", [1, 2, 3, 4, 7]))
+COUNTED_ROWS = frozenset(_rows("P", [5, 6]))
 #: Rows about what a license server says to a request: adapters of one world are alike in them.
 ONLINE_ROWS = frozenset(_rows("I", range(1, 15), without=[12, 13]))
 #: Rows about pushed events: each must be shown in every adapter's receiver, and in the core.
@@ -73,6 +80,8 @@ EXPECTED: dict[str, frozenset[str]] = {
     **{row: frozenset({*FRAMEWORKS, CORE}) for row in PLACED_ROWS},
     **{row: frozenset({"asgi", "wsgi", CORE}) for row in ONLINE_ROWS},
     **{row: frozenset({*FRAMEWORKS, CORE}) for row in PUSHED_ROWS},
+    **{row: frozenset({*FRAMEWORKS, CORE}) for row in USED_ROWS | ENDED_ROWS},
+    **{row: frozenset({CORE}) for row in COUNTED_ROWS},
     # Kinds of connection, where there is more than one; and code of a framework's own.
     "K14": frozenset({"asgi", "starlette", "fastapi"}),
     "K15": frozenset({"flask", "django", "django-async", "starlette", "fastapi"}),

@@ -166,6 +166,13 @@ def test_by_the_environment(monkeypatch: pytest.MonkeyPatch, jwks: Path) -> None
     assert licet("verify", stdin=license_token(aud="other").encode()).status == 1
 
 
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_it_judges_also_where_nothing_is_enforced(mode: str, jwks: Path) -> None:
+    """Whatever the settings let pass, the command says whether the license holds."""
+    assert judged(license_token(), jwks, "--set", f"mode={mode}").status == 0
+    assert refused("rubbish", jwks, "--set", f"mode={mode}")[:2] == (1, "license_invalid")
+
+
 def test_options_stand_alone(monkeypatch: pytest.MonkeyPatch, jwks: Path) -> None:
     """With an option for settings nothing of the environment counts."""
     monkeypatch.setenv("LICET_AUDIENCE", "other")

@@ -14,12 +14,12 @@ import licet
 
 #: Frozen: a name that is here stays.
 PUBLIC = """
-    BadHost ConfigError ConstraintViolated Entitlements FeatureNotLicensed HttpsRequired
+    BadHost Charge ConfigError ConstraintViolated Entitlements FeatureNotLicensed HttpsRequired
     InstallationUnlicensed IssuerSettings LicenseAmbiguous LicenseError LicenseExpired
     LicenseInvalid LicenseNotActive LicenseRejected LicenseRequired LicenseRevoked
     LicenseUnavailable LicetError LimitExceeded PossessionInvalid PossessionRequired
-    RoleNotGranted ScopeNotGranted Settings Status UNLIMITED averify bind constraint
-    current_entitlements requires_feature requires_role requires_scope verify
+    RoleNotGranted ScopeNotGranted Settings Status UNLIMITED aconsume averify bind constraint
+    consume consumes current_entitlements requires_feature requires_role requires_scope verify
 """.split()
 
 #: What a process that only uses the names of `licet` should not have to load, or to have.

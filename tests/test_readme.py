@@ -11,21 +11,32 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import licet
 import licet.wsgi
-from licet import ConstraintViolated, Entitlements, LicenseInvalid, requires_feature
+from licet import (
+    ConstraintViolated,
+    Entitlements,
+    LicenseInvalid,
+    LimitExceeded,
+    events,
+    requires_feature,
+)
 from licet.cli import _parser
 from licet.core.constraints import custom
+from licet.core.events.bus import EVERY_GATE
 from licet.core.keys.jwk import read_jwks
 from licet.core.revocation.statuslist import read_list, read_reference
 from licet.core.settings import Settings
 from licet.core.token import compact
 from licet.issuer import Issuer
+from licet.testing import entitled
 from tests import commands, pushed
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
@@ -333,9 +344,41 @@ def test_an_installation_as_shown(published: Published, tmp_path: Path) -> None:
     assert (tmp_path / "licet").is_dir()
 
 
+def test_a_subscriber_as_shown() -> None:
+    """The block's function hears what it names, and nothing else."""
+    sent: list[str] = []
+    shown: dict[str, Any] = {"pager": SimpleNamespace(send=sent.append)}
+    text = block("from licet import events")
+    exec(compile(text, "README.md", "exec"), shown)  # noqa: S102
+    for name in ("keys.rotated", "license.revoked"):
+        EVERY_GATE.emit(events.Event(name, {"license_id": "lic_1"}))  # type: ignore[arg-type]
+    shown["page_somebody"]._relay.finish(10)
+    shown["page_somebody"].cancel()
+    assert sent == ["license.revoked lic_1"]
+
+
+def test_use_as_shown() -> None:
+    """Calls, rows, users and jobs use what they say, and a charge is given back."""
+    shown: dict[str, Any] = {}
+    exec(compile(block("def workspace"), "README.md", "exec"), shown)  # noqa: S102
+    request = SimpleNamespace(GET={"rows": "3"}, user=SimpleNamespace(pk=1))
+    with entitled(limits={"apiCalls": 41, "rows": 3, "seats": 1}):
+        shown["rebuild"]()
+        shown["report"](request)
+        shown["export"](request)
+        anyio.run(shown["workspace"], request)
+        rates = [licet.consume(name, 0).rate for name in ("apiCalls", "rows")]
+        assert [rate.used for rate in rates if rate is not None] == [1, 3]
+        request.user.pk = 2
+        with pytest.raises(LimitExceeded):
+            anyio.run(shown["workspace"], request)
+        with pytest.raises(LimitExceeded):
+            shown["export"](request)
+
+
 def test_every_block_is_run_here() -> None:
     """No block of Python stands in the README without a test of this file."""
-    assert len(blocks()) == 19
+    assert len(blocks()) == 21
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -14,7 +14,7 @@ from wsgiref.util import setup_testing_defaults
 import jwt
 import pytest
 
-from licet import testing, verify
+from licet import consumes, testing, verify
 from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import UNLIMITED, Status
 from licet.core.errors import (
@@ -22,6 +22,7 @@ from licet.core.errors import (
     FeatureNotLicensed,
     LicenseExpired,
     LicenseInvalid,
+    LimitExceeded,
 )
 from licet.core.requirements import requires_feature, requires_role, requires_scope
 from licet.core.settings import Settings
@@ -278,3 +279,21 @@ def test_what_cannot_be_decorated_says_so() -> None:
     for target in (type, generator):
         with pytest.raises(TypeError, match="entitled"):
             testing.entitled()(target)
+
+
+def test_what_is_consumed_is_counted_for_one_entitled_alone() -> None:
+    """Views that consume are tested without a gate, to the limit and beyond."""
+
+    @consumes("exports")
+    def export() -> str:
+        return "exported"
+
+    for _ in range(2):
+        with testing.entitled(limits={"exports": 1}):
+            assert export() == "exported"
+            with pytest.raises(LimitExceeded):
+                export()
+    with testing.entitled(limits={"exports": "unlimited"}):
+        assert [export() for _ in range(3)] == ["exported"] * 3
+    with testing.entitled(), pytest.raises(FeatureNotLicensed):
+        export()

@@ -12,6 +12,7 @@ import licet
 from licet import (
     UNLIMITED,
     BadHost,
+    Charge,
     ConfigError,
     ConstraintViolated,
     Entitlements,
@@ -36,10 +37,14 @@ from licet import (
     ScopeNotGranted,
     Settings,
     Status,
+    aconsume,
     averify,
     bind,
     constraint,
+    consume,
+    consumes,
     current_entitlements,
+    events,
     requires_feature,
     requires_role,
     requires_scope,
@@ -258,6 +263,33 @@ requires_feature(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgum
 
 async def awaits() -> None:
     assert_type(await coroutine(1), bytes)
+    assert_type(await aconsume("apiCalls", 2), Charge)
+    assert_type(await aconsume("seats", key="alice"), Charge)
+
+
+# -- what is used --------------------------------------------------------------------------------
+
+
+@consumes("exports", cost=2)
+def export(page: int) -> bytes:
+    return bytes(page)
+
+
+@consumes("seats", by=lambda request: request.user.pk)
+async def seated(page: int) -> bytes:
+    return bytes(page)
+
+
+as_export: Callable[[int], bytes] = export
+as_seated: Callable[[int], Awaitable[bytes]] = seated
+assert_type(consume("exports"), Charge)
+assert_type(consume("exports", 3).amount, int)
+consume("seats", key=7).refund()
+
+export("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+consumes(export)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+consume("exports", "1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+consume("seats", key=b"alice")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 # -- constraints of an application's own ---------------------------------------------------------
@@ -489,6 +521,17 @@ if TYPE_CHECKING:
     def health() -> str:
         return "ok"
 
+
+# -- events --------------------------------------------------------------------------------------
+
+
+@events.subscribe("license.revoked", "license.expiring")
+def tell(event: events.Event) -> None:
+    assert_type(event.data, Mapping[str, object])
+
+
+assert_type(tell, events.Subscription)
+tell.cancel()
 
 # -- Django --------------------------------------------------------------------------------------
 

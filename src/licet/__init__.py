@@ -34,6 +34,9 @@ from licet.core.errors import (
 )
 from licet.core.requirements import requires_feature, requires_role, requires_scope
 from licet.core.settings import IssuerSettings, Settings
+from licet.core.usage.charge import Charge
+from licet.core.usage.consumption import aconsume, consume
+from licet.core.usage.views import consumes
 from licet.core.verify import averify, verify
 
 __version__ = "0.1.0"
@@ -41,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNLIMITED",
     "BadHost",
+    "Charge",
     "ConfigError",
     "ConstraintViolated",
     "Entitlements",
@@ -65,9 +69,12 @@ __all__ = [
     "ScopeNotGranted",
     "Settings",
     "Status",
+    "aconsume",
     "averify",
     "bind",
     "constraint",
+    "consume",
+    "consumes",
     "current_entitlements",
     "requires_feature",
     "requires_role",

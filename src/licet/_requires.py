@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NAMES = {"django": "Django", "flask": "Flask", "starlette": "Starlette", "fastapi": "FastAPI"}
+NAMES = {
+    "django": "Django",
+    "flask": "Flask",
+    "starlette": "Starlette",
+    "fastapi": "FastAPI",
+    "opentelemetry": "the API of OpenTelemetry",
+    "prometheus_client": "the client of Prometheus",
+}
 
 
 @contextmanager
-def extra(framework: str, extra: str) -> Iterator[None]:
+def extra(framework: str, extra: str, module: str = "") -> Iterator[None]:
     """Around `import framework`: a missing framework is named, with the line that installs it.
 
     Any other import that fails inside is passed on as it is: an installed framework that is
@@ -22,6 +29,7 @@ def extra(framework: str, extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name != framework:
             raise
+        needy = module or f"licet.{extra}"
         raise ImportError(
-            f'licet.{extra} needs {NAMES[framework]}: pip install "licet[{extra}]"', name=framework
+            f'{needy} needs {NAMES[framework]}: pip install "licet[{extra}]"', name=framework
         ) from error

@@ -19,10 +19,7 @@ from typing import Annotated, Any
 
 from licet._requires import extra
 from licet.core.entitlements import Entitlements, Kind
-from licet.core.errors import (
-    LicenseError,
-    LimitExceeded,
-)
+from licet.core.errors import LicenseError
 from licet.core.problem import MEDIA_TYPE
 from licet.core.requirements import requirement
 
@@ -114,7 +111,7 @@ def _kinds(base: type[LicenseError]) -> Iterator[type[LicenseError]]:
 def _responses() -> dict[int | str, dict[str, Any]]:
     texts = {"type": "string"}
     responses: dict[int | str, dict[str, Any]] = {}
-    kinds = [kind for kind in _kinds(LicenseError) if not issubclass(kind, LimitExceeded)]
+    kinds = list(_kinds(LicenseError))
     for status in sorted({kind.status for kind in kinds}):
         alike = [kind for kind in kinds if kind.status == status]
         codes = dict.fromkeys(code for kind in alike for code in kind.codes)

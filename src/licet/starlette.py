@@ -10,6 +10,9 @@ from `licet.current_entitlements()`.
 Handlers of the application answer refusals in place of Licet: one registered for `LicenseError`
 or a class of it (or for `LicetError`), else one registered for the status code, which is given an
 `HTTPException` as it expects. A handler for `Exception` is for errors and is not asked.
+
+Templates see `entitlements` and `license_banner` by
+`Jinja2Templates(directory, context_processors=[license_context])`.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from licet import asgi
 from licet._requires import extra
-from licet.core.context import current_entitlements
+from licet.core.banner import banner
+from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError, LicetError
 from licet.core.problem import Problem, may_tell, problem
@@ -30,7 +34,7 @@ with extra("starlette", "starlette"):
     from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-__all__ = ["LicenseMiddleware", "entitlements_of"]
+__all__ = ["LicenseMiddleware", "entitlements_of", "license_context"]
 
 
 class LicenseMiddleware(asgi.LicenseMiddleware):
@@ -116,3 +120,18 @@ def entitlements_of(connection: HTTPConnection) -> Entitlements:
     state: dict[str, Any] = connection.scope.get("state") or {}
     entitlements: Entitlements | None = state.get("entitlements")
     return current_entitlements() if entitlements is None else entitlements
+
+
+def license_context(connection: HTTPConnection) -> dict[str, Any]:
+    """Return what templates see: `entitlements`, and `license_banner` for what there is to tell.
+
+    Where no middleware of Licet saw `connection`, nothing is licensed.
+    """
+    state: dict[str, Any] = connection.scope.get("state") or {}
+    found: Entitlements | None = state.get("entitlements")
+    if found is None:
+        found = find_entitlements()
+    return {
+        "entitlements": Entitlements.unlicensed() if found is None else found,
+        "license_banner": banner(found),
+    }

@@ -12,17 +12,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from licet.core.clock import SYSTEM_CLOCK
 from licet.core.context import bind
 from licet.core.entitlements import Entitlements
-from licet.core.grants import Grant
+from licet.core.grants import Fixed, Grant
 from licet.core.terms import read_terms
 from licet.core.token import base64url
 from licet.core.token.claims import Claims
 from licet.issuer import Issuer
 from licet.possession import ProofKey
+
+if TYPE_CHECKING:
+    from licet.core.usage.ledger import Ledger
 
 __all__ = [
     "AUDIENCE",
@@ -109,7 +112,8 @@ def entitled(
     Args:
         features: what is granted.
         plan: the plan's name.
-        limits: name to number or `"unlimited"`, as in a license.
+        limits: name to number or `"unlimited"`, as in a license. What is consumed of them is
+            counted in memory, and for this one `entitled` alone.
         scopes: what `requires_scope` asks for.
         roles: what `requires_role` asks for.
         customer: the holder, in words.
@@ -146,7 +150,21 @@ def entitled(
         thumbprint="",
         generation=0,
     )
+    grant.standing = _Counted()
     return _Entitled(grant, b".%b." % base64url.encode(json.dumps(payload).encode()))
+
+
+class _Counted(Fixed):
+    """The standing of a license whose use is counted by itself."""
+
+    @functools.cached_property
+    def usage(self) -> Ledger:  # type: ignore[override]  # made for who consumes, which few do
+        from licet.core.events.bus import EventBus
+        from licet.core.stores.memory import MemoryStore
+        from licet.core.usage.counting import Counting
+        from licet.core.usage.ledger import Ledger
+
+        return Ledger(Counting(MemoryStore(), SYSTEM_CLOCK), SYSTEM_CLOCK, EventBus())
 
 
 class _Entitled(AbstractContextManager[Entitlements]):

@@ -32,6 +32,7 @@ import pytest
 from licet import requires_feature
 from licet.core.context import find_entitlements
 from tests import licenses
+from tests.adapters.lives import LifeContract
 from tests.core.license_server import LicenseServer, asked
 from tests.licenses import INVALID, OPTIONS, license_token
 
@@ -119,7 +120,7 @@ class Serving:
         return client.request("GET", path, headers)
 
 
-class AdapterContract(Serving):
+class AdapterContract(LifeContract, Serving):
     """The suite."""
 
     # -- licensed ----------------------------------------------------------------------------

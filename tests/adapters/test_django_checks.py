@@ -125,6 +125,8 @@ def test_mistakes_are_told_at_start_up(
             id="unsigned-answers-of-a-pinned-server",
         ),
         pytest.param({"LICET_SOURCES": ["query:license"]}, {"licet.W004"}, id="query"),
+        pytest.param({"LICET_MODE": "report"}, {"licet.W011"}, id="reporting"),
+        pytest.param({"LICET_MODE": "off"}, {"licet.W012"}, id="off"),
         pytest.param({"LICET_LICENSE": "a.b.c"}, {"licet.W005"}, id="license-in-settings"),
         pytest.param({"LICET_LICENSE": "env:ACME_LICENSE"}, set(), id="license-in-environment"),
         pytest.param(DPOP, {"licet.W006"}, id="proofs-in-memory"),
@@ -276,6 +278,52 @@ def test_the_command_says_what_does_not_hold(project: Project, tmp_path: Path) -
     assert (status, told["holds"], told["code"]) == (1, False, "license_invalid")
     assert told["reason"] != told["code"], "the operator learns which of the many reasons it was"
     assert token not in text
+
+
+def test_the_command_sums_up_what_would_be_refused(project: Project, tmp_path: Path) -> None:
+    """In report mode, with a license that holds and with one that does not."""
+    path = tmp_path / "license.jwt"
+    for token, expected in ((license_token(), 0), (licenses.expired(), 1)):
+        path.write_text(token)
+        project(
+            Urls(), **FINE, LICET_LICENSE=f"file:{path}", LICET_MODE="report", LICET_LEEWAY=expected
+        )
+        status, text = license_check()
+        assert (status, "0 would have been refused" in text) == (expected, True)
+        status, text = license_check("--json")
+        assert json.loads(text.splitlines()[0])["would_refuse"] == {}
+
+
+def license_install(*arguments: str) -> tuple[int, str]:
+    """Run `manage.py license_install` and return its exit status and output."""
+    out = io.StringIO()
+    try:
+        call_command("license_install", *arguments, stdout=out)
+    except CommandError as error:
+        return error.returncode, str(error)
+    return 0, out.getvalue()
+
+
+def test_the_command_installs_a_license(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A license that holds is put into place; anything else changes nothing and says why."""
+    path, brought = tmp_path / "license.jwt", tmp_path / "brought.jwt"
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}", LICET_LEEWAY=13)
+    monkeypatch.setattr("sys.stdin", io.StringIO("rubbish"))
+    status, text = license_install("-")
+    assert (status, "license_invalid" in text, path.exists()) == (1, True, False)
+    brought.write_text(license_token())
+    assert license_install(str(brought))[0] == 0
+    assert path.read_text() == brought.read_text() + "\n"
+    brought.write_text(license_token(features=[]))
+    project(Urls(), **FINE, LICET_LICENSE=f"file:{path}", LICET_LEEWAY=14)
+    status, text = license_install(str(brought))
+    assert (status, "names fewer features" in text) == (1, True)
+    assert license_install("--force", str(brought))[0] == 0
+    project(Urls(), **{**FINE, "LICET_ISSUER": None})
+    status, text = license_install(str(brought))
+    assert (status, "LICET_ISSUER" in text) == (2, True)
 
 
 def test_the_command_reads_a_license_from_standard_input(

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ from tests.adapters.django_project import (
     _project,  # noqa: F401 - a fixture
     licet_options,
 )
-from tests.licenses import OPTIONS, license_token
+from tests.licenses import OPTIONS, expired, license_token
 
 SERVERS = ("wsgi", "asgi")
 BROWSER = [("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")]
@@ -285,6 +286,25 @@ def test_marked_views_need_no_license(
     assert ask(server).json == "UNLICENSED"
     assert ask(server, headers=bearer("nonsense")).json == "UNLICENSED"
     assert ask(server, headers=bearer(license_token())).json == "ACTIVE"
+
+
+@serves
+def test_an_unlicensed_installation_is_reachable_where_it_is_marked(
+    project: Project, server: str, tmp_path: Path
+) -> None:
+    """The page on which a license is entered is served without one, and knows it."""
+    license_file = tmp_path / "license.jwt"
+    project(
+        Urls(path("license", license_exempt(shown)), path("health", shown), path("closed", shown)),
+        **licet_options(**OPTIONS, license=f"file:{license_file}", exempt_paths=["/health"]),
+    )
+    client = client_of(server)
+    for content in ("", expired(), "rubbish"):
+        license_file.write_text(content)
+        for name in ("license", "health"):
+            answer = client.request("GET", f"/{name}")
+            assert (answer.status, answer.json) == (200, "UNLICENSED")
+        assert client.request("GET", "/closed").status == 402
 
 
 @serves

@@ -371,7 +371,7 @@ def test_the_refusals_are_in_the_openapi_document() -> None:
     app = FastAPI(responses=LICENSE_RESPONSES)
     app.get("/", dependencies=[RequiresFeature("a")])(lambda: "ok")
     responses = app.openapi()["paths"]["/"]["get"]["responses"]
-    assert responses.keys() == {"200", "400", "401", "402", "403", "503"}
+    assert responses.keys() == {"200", "400", "401", "402", "403", "429", "503"}
     content = responses["401"]["content"]
     assert content.keys() == {"application/problem+json"}
     schema = content["application/problem+json"]["schema"]

@@ -46,6 +46,7 @@ from licet.issuer import Issuer  # noqa: E402
 from licet.testing import entitled  # noqa: E402
 from tests.adapters.clients import WsgiClient, environ  # noqa: E402
 from tests.adapters.contract import AdapterContract, Answer, Serving, bearer, me  # noqa: E402
+from tests.core.loopback import until  # noqa: E402
 from tests.licenses import (  # noqa: E402
     AUDIENCE,
     ISSUER_NAME,
@@ -330,6 +331,28 @@ def test_exempt_views_and_blueprints() -> None:
         assert ask(app, path, bearer(license_token())).body == b"ACTIVE", path
     for path in ("/private/", "/unmarked"):
         assert ask(app, path).status == 401, path
+
+
+def test_an_unlicensed_installation_is_reachable_where_it_is_marked(tmp_path: Path) -> None:
+    """The page on which a license is entered is served without one; then all others are."""
+    license_file, token = tmp_path / "license.jwt", license_token()
+    app = Flask(__name__)
+    licensing = Licet(app, **OPTIONS, license=f"file:{license_file}", exempt_paths=["/health"])
+
+    @app.get("/enter")
+    @licensing.exempt
+    def enter() -> str:
+        status = current_entitlements().status.name
+        runner = app.test_cli_runner()
+        result = runner.invoke(args=["license", "install", "-"], input=token)
+        return f"{status} {result.exit_code}"
+
+    app.add_url_rule("/health", view_func=lambda: "ok", endpoint="health")
+    app.add_url_rule("/closed", view_func=lambda: "ok", endpoint="closed")
+    assert ask(app, "/closed").status == 402
+    assert ask(app, "/health").status == 200
+    assert ask(app, "/enter").body == b"UNLICENSED 0"
+    until(lambda: ask(app, "/closed").status == 200)
 
 
 def test_marks_elsewhere_do_not_trouble_unusual_views() -> None:
@@ -783,3 +806,22 @@ def test_the_command_judges_a_given_license() -> None:
         args=["license", "check", "--json", "--token", license_token()]
     )
     assert (result.exit_code, json.loads(result.stdout)["holds"]) == (2, None)
+
+
+def test_the_command_installs_a_license(tmp_path: Path) -> None:
+    """`flask license install` puts a license into place that holds, and says what else came."""
+    path = tmp_path / "license.jwt"
+    runner = licensed(license=f"file:{path}", leeway=11).test_cli_runner()
+    result = runner.invoke(args=["license", "install", "-"], input="rubbish")
+    assert (result.exit_code, "license_invalid" in result.output) == (1, True)
+    assert not path.exists()
+    token = license_token()
+    result = runner.invoke(args=["license", "install", "-"], input=token + "\n")
+    assert (result.exit_code, path.read_text()) == (0, token + "\n")
+    brought = tmp_path / "brought.jwt"
+    brought.write_text(license_token(limits={}))
+    runner = licensed(license=f"file:{path}", leeway=12).test_cli_runner()
+    result = runner.invoke(args=["license", "install", str(brought)])
+    assert (result.exit_code, "has lower limits" in result.output) == (1, True)
+    result = runner.invoke(args=["license", "install", "--force", str(brought)])
+    assert (result.exit_code, path.read_text()) == (0, brought.read_text() + "\n")

@@ -111,7 +111,14 @@ class Worker:
         kept = {"license_state": str(directory), "refresh_url": url}
         if url is None:
             del kept["refresh_url"]
-        given = {**OPTIONS, "tls_ca_file": str(AUTHORITY), **kept, **options, "license": setting}
+        given = {
+            **OPTIONS,
+            "tls_ca_file": str(AUTHORITY),
+            "grace_period": 0,
+            **kept,
+            **options,
+            "license": setting,
+        }
         self.events: list[Event] = []
         self.gate = Gate(Settings(**given), clock=clock)
         self.gate.events.subscribe(self.events.append)

@@ -21,6 +21,7 @@ from licet.core.errors import (
     LicenseUnavailable,
 )
 from licet.core.grants import Grant
+from licet.core.lifecycle import PLAIN, Ended
 from licet.core.terms import read_terms
 from licet.core.token.claims import Claims
 from tests.core.hands import Hands
@@ -53,7 +54,7 @@ def view(
         thumbprint="",
         generation=0,
         wall=lambda: hands.wall,
-        ended=error,
+        stage=PLAIN if error is None else Ended(error),
     )
     token = ISSUER.sign(payload).encode()
     return Entitlements(grant, token, source)
@@ -191,7 +192,9 @@ def test_the_error_kept_has_no_trace() -> None:
     """A view that outlives its request does not hold the frames in which the credential was."""
     with pytest.raises(LicenseExpired) as caught:
         raise LicenseExpired
-    kept = Entitlements.unlicensed(caught.value)._grant.ended
+    stage = Entitlements.unlicensed(caught.value)._grant.stage
+    assert isinstance(stage, Ended)
+    kept = stage.error
     assert kept is not None
     assert (kept.__traceback__, kept.__context__, kept.__cause__) == (None, None, None)
 

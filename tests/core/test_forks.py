@@ -15,6 +15,7 @@ from licet.core.events.event import Event
 from licet.core.gate import Gate
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
+from tests.core.presented import Presented
 from tests.licenses import OPTIONS, license_token
 
 pytestmark = [
@@ -46,8 +47,9 @@ def test_every_lock_is_free_in_a_child() -> None:
     settings = Settings(**OPTIONS)
     gate = Gate(settings)
     log = gate.events._subscribers[0]
-    logs = (log._rations, gate._failed._failures)
-    everything = [gate._judgements.grants, gate._judge._terms, gate.events, *logs, gates._guard]
+    logs = (log._rations, gate.enforcement._failed._failures)
+    told = (gate.events, gate.events._incidents, gate._observations)
+    everything = [gate._judgements.grants, gate._judge._terms, *told, *logs, gates._guard]
     assert all(isinstance(each, forks.Locked) for each in everything)
     held, released = threading.Event(), threading.Event()
 
@@ -62,6 +64,9 @@ def test_every_lock_is_free_in_a_child() -> None:
     def works() -> bool:
         gate.events.subscribe(lambda event: None)
         gate.events.emit(Event("license.denied", {"code": "license_invalid"}))
+        gate.events.emit(Event("license.suspicious_activity", {"kind": "burst"}))
+        lines = {"authorization": [f"Bearer {license_token()}"]}
+        assert flow.run(gate.decide(Presented(lines=lines)))
         assert gate_for(settings)
         assert flow.run(gate.verify(license_token().encode()))
         return gate.grant_stats().size == 1

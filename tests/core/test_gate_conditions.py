@@ -112,17 +112,18 @@ def test_both_ways_say_the_same(options: dict[str, Any], clock: Hands) -> None:
 
 
 def test_a_denied_hit_is_told_once(clock: Hands) -> None:
-    """With its code and its reason, and nothing is told of a hit that passes."""
+    """With its code and its reason; a license that was verified is told of once a minute."""
     gate = Gate(Settings(**OPTIONS), clock=clock.clock)
     told: list[Event] = []
     gate.events.subscribe(told.append)
     credential = token(domains=["a.example"])
     assert verdict(gate, request(credential, host="a.example"), short=False) == "ok"
     assert verdict(gate, request(credential, host="a.example"), short=True) == "ok"
-    assert told == []
+    assert [event.name for event in told] == ["license.verified"]
     assert verdict(gate, request(credential, host="b.example"), short=True) == "license_domain"
     data = {"code": "license_domain", "reason": "domains:b.example"}
-    assert told == [Event("license.denied", data)]
+    assert told[-1] == Event("license.denied", data)
+    assert [event.name for event in told[1:]] == ["license.suspicious_activity", "license.denied"]
 
 
 def test_failures_do_not_flood_the_log(clock: Hands, caplog: pytest.LogCaptureFixture) -> None:

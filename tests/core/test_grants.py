@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licet.core.grants import Grant, GrantCache
+from licet.core.lifecycle import PLAIN
 from licet.core.terms import Terms
 from licet.core.token.claims import Claims
 
@@ -54,7 +55,7 @@ def test_a_grant_says_what_the_claims_say() -> None:
     assert (one.issued_at, one.expires_at, one.since) == (100, 200, 110)
     assert (one.terms, one.thumbprint, one.generation) == (TERMS, "thumbprint", 3)
     assert one.verified_by == "local"
-    assert (one.ended, one.free) == (None, False)
+    assert (one.stage, one.free) == (PLAIN, False)
 
 
 def test_a_grant_holds_no_payload() -> None:

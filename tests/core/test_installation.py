@@ -77,7 +77,8 @@ class Deployment:
     ) -> None:
         setting = f"file:{place}" if isinstance(place, Path) else place
         self.gate = Gate(
-            Settings(**{**OPTIONS, **options, "license": setting}),
+            # Grace is claimed where lives are; here an end is an end.
+            Settings(**{**OPTIONS, "grace_period": 0, **options, "license": setting}),
             clock=hands.clock,
             transport=served or Served(),
         )

@@ -189,8 +189,26 @@ def test_every_other_claim_has_its_type(name: str, value: object) -> None:
 
 
 def test_the_longest_grace_is_ninety_days() -> None:
-    """F11: none and 90 days pass."""
-    assert read_terms({"grace": 0, "trial": False}) == read_terms({"grace": 90 * 86_400})
+    """F11: none and 90 days pass, and none is not the same as nothing said."""
+    for grace in (0, 90 * 86_400):
+        assert read_terms({"grace": grace}).grace == grace
+    assert read_terms({}).grace is None
+
+
+def test_a_limit_may_name_its_period() -> None:
+    """Only those that do are counted otherwise than the settings say."""
+    terms = read_terms({"limits": {"seats": 5, "apiCalls": {"max": 100, "per": "day"}}})
+    assert dict(terms.limits) == {"seats": 5, "apiCalls": 100}
+    assert dict(terms.periods) == {"apiCalls": "day"}
+
+
+def test_a_trial_says_so() -> None:
+    """Whatever does not is none."""
+    assert [read_terms(claims).trial for claims in ({}, {"trial": False}, {"trial": True})] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_terms_cannot_be_changed() -> None:

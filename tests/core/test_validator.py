@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from licet.core import flow
+from licet.core.caching import InGrace
 from licet.core.documents.schedule import Instant
-from licet.core.entitlements import Entitlements
-from licet.core.errors import LicenseUnavailable
+from licet.core.entitlements import Entitlements, Status
+from licet.core.errors import LicenseExpired, LicenseUnavailable
 from licet.core.events.event import Event
 from licet.core.gate import Gate
 from licet.core.online.memory import Case
@@ -78,6 +79,27 @@ def test_an_answer_serves_for_as_long_as_it_says(
         assert list(map(told, at_once(world, [judge(gate, key)]))) == ["yes"]
         at_rest(gate)
         assert len(server.questions) == questions
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["answers", "is away"])
+def test_a_license_in_grace_serves(
+    server: LicenseServer, hands: Hands, gate: Gate, answers: bool
+) -> None:
+    """The grace that was signed counts for a key as for a token, and lasts no longer."""
+    now = int(hands.wall)
+    key = server.add(iat=now, exp=now + 7200, grace=600)
+    for seconds, status in ((0, Status.ACTIVE), (7000, Status.ACTIVE), (230, Status.GRACE)):
+        hands.advance(seconds)
+        for _ in range(2):
+            found = ask(gate, key)
+            assert isinstance(found, Entitlements)
+            assert found.status is status
+        at_rest(gate)
+        if not answers and seconds:
+            away(server)
+    assert found.source == InGrace("authorization", now + 7800)
+    hands.advance(600)
+    assert isinstance(ask(gate, key), LicenseExpired if answers else LicenseUnavailable)
 
 
 def test_an_answer_is_renewed_behind_the_requests(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from licet.core.usage.spool import MemorySpool
+from licet.core.usage.sums import Place, Sum, hour_of
 from licet.server import LicenseServer
 from licet.server import usage as module
 from licet.server.storage.database import Database, StorageError
@@ -370,3 +372,17 @@ def test_what_is_kept_is_bounded(
     sweep()
     assert stock.one(database, "SELECT count(*) FROM usage_batches") == (0,)
     assert application.totals({"apiCalls": {"max": 9, "per": "term"}})["apiCalls"]["used"] == 5
+
+
+def test_what_licet_reports_is_taken(application: Application, hands: Hands) -> None:
+    """Reports of an application's meter are understood as they are, and count once."""
+    spool = MemorySpool(10)
+    place = Place("https://licenses.acme.example", "lic_1", "apiCalls", hour_of(hands.wall))
+    spool.add({place: Sum(hands.wall - 5, hands.wall, 7), place._replace(name="n"): Sum(1, 2, 1)})
+    report = spool.next()
+    assert report is not None
+    headers = {**application.headers, "Content-Type": "application/json"}
+    for _ in range(2):
+        sent = application.client.post("/v1/usage", headers=headers, content=report.body)
+        assert sent.status_code == 204
+    assert application.totals()["apiCalls"]["used"] == 7

@@ -9,7 +9,8 @@ from typing import Any
 
 from licet.asgi.connections import POLICY_VIOLATION, Rechecking, closing
 from licet.asgi.facts import ASGIApp, AsgiFacts, Message, Receive, Scope, Send, route_path
-from licet.core.caching import licensed_headers
+from licet.asgi.lifespan import finishing
+from licet.core.caching import InGrace, licensed_headers
 from licet.core.context import reset_current, set_current
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
@@ -18,6 +19,7 @@ from licet.core.gates import gate_for
 from licet.core.problem import Problem, problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
+from licet.core.usage.rates import rate_fields
 
 #: After one of these a refusal can no longer be the answer.
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
@@ -47,6 +49,7 @@ class LicenseMiddleware:
         self._fields = {name.encode(): name for name in sources.headers}
         if sources.cookies:
             self._fields[b"cookie"] = "cookie"
+        self._tells_rates = self.settings.rate_limit_headers
         # Whether a request may need no license, or bring it anywhere but in a field.
         self._special = bool(
             self.gate.exempt_paths or self.gate.installation is not None or sources.queries
@@ -59,7 +62,7 @@ class LicenseMiddleware:
             if kind != "lifespan":
                 raise RuntimeError(f"Licet cannot tell what a scope of type {kind!r} is")
             self.gate.warm()
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, finishing(send))
             return
         try:
             entitlements = self._recall(scope)
@@ -68,13 +71,17 @@ class LicenseMiddleware:
             source = entitlements.source
             additions = () if source == "authorization" else _encoded(source)
         except Exception as error:
-            await self.respond(self.gate.as_refusal(error), scope, receive, send)
-            return
+            unlicensed = self.gate.let_pass(error)
+            if unlicensed is None:
+                await self.respond(self.gate.as_refusal(error), scope, receive, send)
+                return
+            entitlements, additions = unlicensed, ()
         # A new dict: a server may hand the same `state` to every connection.
         state = scope.get("state")
         ours = {"entitlements": entitlements}
         scope["state"] = {**state, **ours} if state else ours
         started: str | None = None
+        tells_rates = self._tells_rates
 
         # A plain function and not a coroutine: it stands in the way of every message.
         def sending(message: Message) -> Awaitable[None]:
@@ -89,8 +96,12 @@ class LicenseMiddleware:
                             # no error.
                             raise error
                     started = kind
-                    if additions and kind == "http.response.start":
+                    if kind == "websocket.accept":
+                        entitlements.keep_charges()
+                    elif additions and kind == "http.response.start":
                         message = _with_headers(message, additions)
+                    if tells_rates and (rates := rate_fields(entitlements.rates())):
+                        message = _with_headers(message, encoded(rates))
             return send(message)
 
         token = set_current(entitlements)
@@ -163,15 +174,19 @@ class LicenseMiddleware:
 
 
 async def _send_problem(answer: Problem, prefix: str, send: Send) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-    await send({"type": f"{prefix}.start", "status": answer.status, "headers": headers})
+    headers = encoded(answer.headers)
+    await send({"type": f"{prefix}.start", "status": answer.status, "headers": [*headers]})
     await send({"type": f"{prefix}.body", "body": answer.body})
 
 
 @lru_cache(maxsize=64)
-def _encoded(source: str) -> tuple[tuple[bytes, bytes], ...]:
+def _encoded(source: str | InGrace) -> tuple[tuple[bytes, bytes], ...]:
     """Return the header fields of a licensed answer as ASGI has them."""
-    headers = licensed_headers(source)
+    return encoded(licensed_headers(source))
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return header fields as ASGI has them."""
     return tuple((name.lower().encode(), value.encode()) for name, value in headers)
 
 

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import settings, tokens
@@ -78,7 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     from licet.core.verify import verify
 
     with _log():
-        chosen = settings.read(arguments)
+        # Whoever asks wants to know, also where the application does not enforce it yet; and the
+        # question is nobody else's business.
+        chosen = replace(
+            settings.read(arguments), mode="enforce", webhook_url=None, webhook_secret=None
+        )
         credential = tokens.read(arguments.token, "verify")
         where = {name: getattr(arguments, name) for name in ("host", "origin", "ip", "region")}
         try:

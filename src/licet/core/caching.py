@@ -1,9 +1,17 @@
-"""What caches must be told of answers that depend on a license (RFC 9111)."""
+"""What is told with answers that depend on a license: to caches (RFC 9111), and to callers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from licet.core.lifecycle import Status
+from licet.core.token.claims import LATEST
+
+if TYPE_CHECKING:
+    from licet.core.grants import Grant
 
 
 def vary(sources: Sequence[str]) -> str:
@@ -18,14 +26,42 @@ def vary(sources: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(fields))
 
 
+class InGrace(NamedTuple):
+    """Where the credential of a license came from that serves after its end.
+
+    Attributes:
+        source: the entry of `sources`.
+        until: when it serves no longer, in seconds since the epoch.
+    """
+
+    source: str
+    until: float
+
+
+def presented(grant: Grant, source: str) -> str | InGrace:
+    """Return where a license came from; of an installation's license nobody is told more.
+
+    Args:
+        grant: of the license.
+        source: the entry of `sources`; empty for an installation license.
+    """
+    if source and grant.stage.status is Status.GRACE:
+        return InGrace(source, min(grant.ends_at, LATEST))
+    return source
+
+
 @lru_cache(maxsize=64)
-def licensed_headers(source: str) -> tuple[tuple[str, str], ...]:
+def licensed_headers(source: str | InGrace) -> tuple[tuple[str, str], ...]:
     """Return what a licensed answer needs, by where the credential came from.
 
     `Vary` is added beside what the application set; the others only where it set none. Nothing
     is needed for `Authorization`, whose answers shared caches keep out (RFC 9111, section 3.5),
-    nor for an installation license (an empty `source`), which no request carries.
+    nor for an installation license (an empty `source`), which no request carries. Who presented a
+    license in grace is told so; the moment is as RFC 3339 writes it.
     """
+    if isinstance(source, InGrace):
+        until = datetime.fromtimestamp(source.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (*licensed_headers(source.source), ("License-Status", f"grace; until={until}"))
     if source in ("", "authorization"):
         return ()
     if source.startswith("query:"):

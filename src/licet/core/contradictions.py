@@ -68,12 +68,16 @@ def check_questions(settings: Settings) -> None:
 
 def check_addresses(settings: Settings) -> None:
     """See to it that plain http is spoken with the hosts alone that are named for it."""
-    asked = [("status_origins", one) for one in settings.status_origins]
-    if settings.refresh_url is not None:
-        asked.append(("refresh_url", settings.refresh_url))
+    asked = [
+        ("refresh_url", settings.refresh_url),
+        ("usage_url", settings.usage_url),
+        ("webhook_url", settings.webhook_url),
+        *(("status_origins", one) for one in settings.status_origins),
+    ]
     for name, address in asked:
-        hosts = settings.insecure_http_hosts
-        url(name, address, http_hosts=hosts, setting="insecure_http_hosts")
+        if address is not None:
+            hosts = settings.insecure_http_hosts
+            url(name, address, http_hosts=hosts, setting="insecure_http_hosts")
 
 
 def check_refresh(settings: Settings) -> None:
@@ -92,3 +96,15 @@ def check_refresh(settings: Settings) -> None:
             "is set and what it gives could not be kept",
             "set license_state to a directory",
         )
+
+
+def check_webhook(settings: Settings) -> None:
+    """See to it that events are sent with a signature, and that there is somewhere to send them."""
+    if settings.webhook_url is not None and settings.webhook_secret is None:
+        raise ConfigError(
+            "webhook_url",
+            "is set and nothing signs what is sent there",
+            "set webhook_secret to whsec_… too",
+        )
+    if settings.webhook_secret is not None and settings.webhook_url is None:
+        raise ConfigError("webhook_secret", "is set and nothing is sent", "set webhook_url too")

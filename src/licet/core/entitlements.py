@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from licet.core.caching import InGrace
+from licet.core.claimed import NO_CLAIMS, claims_of, frozen
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseRequired
-from licet.core.grants import UNLIMITED, Grant, Terms
+from licet.core.flow import Flow
+from licet.core.grants import UNLIMITED, Fixed, Grant, nothing
 from licet.core.lifecycle import Status
-from licet.core.token import base64url, strictjson
-from licet.core.token.claims import Claims
+from licet.core.usage.account import Account
+
+if TYPE_CHECKING:
+    from licet.core.usage.charge import Charge
+    from licet.core.usage.ledger import Ledger
+    from licet.core.usage.rates import Rate
 
 __all__ = ["UNLIMITED", "Entitlements", "Kind", "Status"]
 
@@ -25,35 +31,56 @@ class Entitlements:
     Args:
         grant: the verified license; the view follows its clock.
         credential: the license token of this request, until `release`.
-        source: where that token came from, for the caches between.
+        source: where that token came from, for what is told with the answer.
 
     Attributes:
-        source: the entry of `sources` the license came from; empty for an installation license.
+        source: the entry of `sources` the license came from, also whether it is in grace; empty
+            for an installation license.
     """
 
-    __slots__ = ("_claims", "_credential", "_grant", "source")
+    __slots__ = ("_charges", "_claims", "_credential", "_grant", "source")
 
     def __init__(
         self,
         grant: Grant,
         credential: bytes | None = None,
-        source: str = "",
+        source: str | InGrace = "",
     ) -> None:
         self._grant = grant
         self._credential = credential
         self.source = source
         self._claims: Mapping[str, object] | None = None
+        #: The latest charge to each limit; None before the first.
+        self._charges: dict[str, Charge] | None = None
 
     @classmethod
-    def unlicensed(cls, error: LicenseError | None = None) -> Entitlements:
+    def unlicensed(
+        cls,
+        error: LicenseError | None = None,
+        refuse: Callable[[LicenseError], None] | None = None,
+    ) -> Entitlements:
         """Return what a request without a license may do: nothing.
 
         Args:
             error: what made it so; `LicenseRequired` where nothing did.
+            refuse: what becomes of what it may not do; raises it by default.
         """
         # A new one of the same kind: one exception raised in two threads mixes their traces,
         # and the frames of this one's trace hold the credential.
-        return cls(_nothing(LicenseRequired() if error is None else error.again()))
+        grant = nothing(LicenseRequired() if error is None else error.again())
+        if refuse is not None:
+            grant.standing = Fixed(refuse)
+        return cls(grant)
+
+    @property
+    def grant(self) -> Grant:
+        """The verified license, at the stage of its life that it is in now."""
+        grant = self._grant
+        now = grant.wall()
+        if now < grant.ends_at:
+            return grant
+        later = grant.stage.after(grant, now)
+        return grant if isinstance(later, LicenseError) else later
 
     @property
     def license_id(self) -> str:
@@ -68,32 +95,33 @@ class Entitlements:
     @property
     def plan(self) -> str | None:
         """The plan's name, for people; decide by features."""
-        return self._grant.terms.plan
+        return self.grant.terms.plan
 
     @property
     def features(self) -> frozenset[str]:
         """The features the license names."""
-        return self._grant.terms.features
+        return self.grant.terms.features
 
     @property
     def limits(self) -> Mapping[str, int]:
         """The limits the license names; `UNLIMITED` where it says so."""
-        return self._grant.terms.limits
+        return self.grant.terms.limits
 
     @property
     def scopes(self) -> frozenset[str]:
         """The scopes the license names."""
-        return self._grant.terms.scopes
+        return self.grant.terms.scopes
 
     @property
     def roles(self) -> frozenset[str]:
         """The roles the license names."""
-        return self._grant.terms.roles
+        return self.grant.terms.roles
 
     @property
     def status(self) -> Status:
         """Where the license stands now."""
-        return Status.ACTIVE if self._grant.objection() is None else Status.UNLICENSED
+        grant = self.grant
+        return grant.stage.status if grant.objection() is None else Status.UNLICENSED
 
     @property
     def issued_at(self) -> datetime | None:
@@ -108,7 +136,9 @@ class Entitlements:
     @property
     def grace_until(self) -> datetime | None:
         """When the grace after the license's end is over, UTC; None without grace."""
-        return None
+        grant = self.grant
+        until = grant.stage.grace_until(grant)
+        return None if until is None else _utc(until)
 
     @property
     def verified_by(self) -> Literal["local", "online"]:
@@ -124,17 +154,15 @@ class Entitlements:
         """
         if self._claims is None:
             if not self.license_id:
-                return _EMPTY
+                return NO_CLAIMS
             credential = self._credential
             if credential is None:
                 raise RuntimeError(
                     "the claims of a license can be read only while its request lasts: "
                     "read them earlier, or keep what you need of them"
                 )
-            claims = self._grant.claims
-            if claims is None:
-                claims = strictjson.loads(base64url.decode(credential.split(b".")[1]))
-            self._claims = _frozen(claims)
+            kept = self._grant.claims
+            self._claims = claims_of(credential) if kept is None else frozen(kept)
         return self._claims
 
     def __bool__(self) -> bool:
@@ -142,23 +170,26 @@ class Entitlements:
 
     def allows(self, feature: str) -> bool:
         """Whether the license holds now and names `feature`."""
-        grant = self._grant
+        grant = self.grant
         return feature in grant.terms.features and grant.objection() is None
 
     def holds(self, kind: Kind, names: frozenset[str], any_of: bool = False) -> bool:
         """Whether the license holds now and has all `names` of one kind, or one with `any_of`."""
         grant = self._grant
+        if grant.wall() >= grant.ends_at:
+            later = self.grant
+            return later is not grant and Entitlements(later).holds(kind, names, any_of)
         has: frozenset[str] = getattr(grant.terms, kind)
         if names.isdisjoint(has) if any_of else not names <= has:
             return False
         # What is at hand stands here itself: this is in front of every licensed view.
-        if grant.wall() < grant.ends_at and grant.revision == grant.standing.revision:
+        if grant.revision == grant.standing.revision:
             return True
         return grant.objection() is None
 
     def limit(self, name: str) -> int:
         """Return the limit called `name`, 0 where the license does not name it."""
-        return self._grant.terms.limits.get(name, 0)
+        return self.grant.terms.limits.get(name, 0)
 
     def require(self, *features: str) -> None:
         """Demand that the license holds now and names all `features`.
@@ -167,9 +198,8 @@ class Entitlements:
             LicenseError: the license does not hold: what made it so.
             FeatureNotLicensed: it does not name them all.
         """
-        self.require_license()
-        if not self._grant.terms.features.issuperset(features):
-            raise FeatureNotLicensed(members={"required": list(features), "plan": self.plan})
+        if not self.holds("features", frozenset(features)):
+            self.refuse(FeatureNotLicensed, features)
 
     def require_license(self) -> None:
         """Demand that the license holds now.
@@ -179,7 +209,79 @@ class Entitlements:
         """
         objection = self._grant.objection()
         if objection is not None:
+            self._grant.standing.refuse(objection)
+
+    def refuse(self, kind: type[LicenseError], required: Iterable[str]) -> None:
+        """Refuse what the license does not name, or what made it not hold.
+
+        Args:
+            kind: of refusal, where the license holds.
+            required: the names that were demanded.
+
+        Raises:
+            LicenseError: the refusal, unless nothing is enforced.
+        """
+        refusal = self._grant.objection()
+        if refusal is None:
+            refusal = kind(members={"required": list(required), "plan": self.plan})
+        self._grant.standing.refuse(refusal)
+
+    def charged(self, charge: Callable[[Ledger, Account], Flow[Charge]]) -> Flow[Charge | None]:
+        """Have something charged to the license, and remember that it was.
+
+        Args:
+            charge: begins to charge an account in a ledger.
+
+        Returns:
+            None where nothing was charged, because nothing is enforced.
+
+        Raises:
+            LicenseError: the license does not hold, or not for so much.
+            RuntimeError: nothing counts for these entitlements.
+        """
+        try:
+            return (yield from self._charged(charge))
+        except LicenseError as error:
+            self._grant.standing.refuse(error)
+            return None
+
+    def _charged(self, charge: Callable[[Ledger, Account], Flow[Charge]]) -> Flow[Charge]:
+        objection = self._grant.objection()
+        if objection is not None:
             raise objection
+        grant = self.grant
+        terms = grant.terms
+        ledger = grant.standing.usage
+        if ledger is None:
+            raise RuntimeError(
+                "nothing counts what these entitlements use: they were judged by another time, "
+                "or made without a gate"
+            )
+        account = Account(
+            grant.issuer,
+            grant.license_id,
+            terms.plan,
+            terms.limits,
+            terms.periods,
+            grant.expires_at,
+        )
+        made = yield from charge(ledger, account)
+        if self._charges is None:
+            self._charges = {}
+        self._charges[made.limit] = made
+        return made
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Return how the limits stand that this request was charged to."""
+        charges = self._charges
+        if charges is None:
+            return ()
+        return tuple(one.rate for one in list(charges.values()) if one.rate is not None)
+
+    def keep_charges(self) -> None:
+        """Let what was charged stay charged: what it was charged for has been had."""
+        for charge in list((self._charges or {}).values()):
+            charge.keep()
 
     def renew(self, grant: Grant, credential: bytes) -> None:
         """Go on by what was found anew: of the same license, and perhaps for longer."""
@@ -202,34 +304,3 @@ class Entitlements:
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return value
-
-
-def _never() -> float:
-    return float("inf")
-
-
-_EMPTY: Mapping[str, object] = MappingProxyType({})
-
-
-def _nothing(error: LicenseError) -> Grant:
-    """Return the grant of no license: its end lies before every moment."""
-    return Grant(
-        Claims("", "", None, 0.0, 0.0, 0.0, _EMPTY),
-        Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
-        leeway=0.0,
-        since=0.0,
-        until=0.0,
-        keys=None,
-        thumbprint="",
-        generation=0,
-        wall=_never,
-        ended=error,
-    )

@@ -30,7 +30,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from licet.core.usage.rates import Rate
 
 
 class LicetError(Exception):
@@ -256,12 +259,24 @@ class ConstraintViolated(LicenseError):
 
 
 class LimitExceeded(LicenseError):
-    """What the license limits is used up."""
+    """What the license limits is used up; member `limit` tells which.
+
+    Args:
+        rate: how the limit stands, where that was counted here.
+    """
 
     status = 429
     codes = ("limit_exceeded", "seat_limit_exceeded")
     title = "License limit exceeded"
     detail = "The limit of the license is used up."
+
+    def __init__(
+        self, reason: str | None = None, *, rate: Rate | None = None, **described: Any
+    ) -> None:
+        if rate is not None:
+            described["members"] = {"limit": rate.limit, **described.get("members", {})}
+        super().__init__(reason, **described)
+        self.rate = rate
 
 
 class InstallationUnlicensed(LicenseError):

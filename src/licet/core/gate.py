@@ -7,13 +7,14 @@ refused as undecided (503), and so is whatever goes wrong in here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from licet.core import assembly, flow
+from licet.core.caching import presented
 from licet.core.circumstances import NOWHERE, Observer, Where
 from licet.core.clock import SYSTEM_CLOCK, Clock
-from licet.core.constraints.registry import Conditions
+from licet.core.enforcement import Enforcement
 from licet.core.entitlements import Entitlements
 from licet.core.errors import (
     HttpsRequired,
@@ -22,9 +23,6 @@ from licet.core.errors import (
     LicenseUnavailable,
     PossessionRequired,
 )
-from licet.core.events.bus import EventBus
-from licet.core.events.event import Event
-from licet.core.events.log import FailureLog, LogSink
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache, GrantStats
@@ -33,7 +31,6 @@ from licet.core.judgements import Judgements
 from licet.core.keys.keystore import Health
 from licet.core.paths import ExemptPaths
 from licet.core.request import Sources, find_credential
-from licet.core.revocation.statements import Hint
 from licet.core.settings import Settings
 from licet.core.transport import Transport
 
@@ -56,21 +53,28 @@ class Gate:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.events = EventBus(LogSink(clock))
-        self._failed = FailureLog(clock)
-        self.sources = Sources.of(settings.sources or ())
+        self.events = assembly.bus(clock)
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
         around = assembly.Surroundings.of(settings, clock, self.events)
+        self.enforcement = Enforcement(settings.mode, self.events, clock, assembly.tally(around))
+        #: From whatever went wrong to the refusal that it is: `Enforcement.as_refusal`.
+        self.as_refusal = self.enforcement.as_refusal
+        # Nothing is looked for where nothing is judged.
+        self.sources = Sources.of(() if self.enforcement.is_off else settings.sources or ())
+        assembly.tell(around)
         transport = transport or Transport(around.tls)
         self.keys = assembly.key_stores(around, transport)
         state = assembly.state(around)
         self.boards = assembly.boards(around, state)
         grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
         self._standing = assembly.standing(around, self.keys, transport, self.boards, grants.forget)
+        self._standing.usage = assembly.ledger(around, self.enforcement.refuse)
+        if not self.enforcement.is_strict:
+            self._standing.refuse = self.enforcement.refuse
         self.withdrawals = self._standing.withdrawals
-        self.withdrawals.on_hint(self._hinted)
         self.pushed = assembly.pushed(around, self.withdrawals, self.boards)
-        self._judge = Judge(settings, clock, self.keys, self._standing)
+        sighted = assembly.sighted(around, state)
+        self._judge = Judge(settings, clock, self.keys, self._standing, sighted)
         self._judgements = Judgements(settings, clock, self._judge, self._standing, grants)
         self._judgements.arbiter = assembly.arbiter(
             around, self.keys, self._judge, self._standing, grants.forget
@@ -80,17 +84,21 @@ class Gate:
         #: The judgement of a credential in full: `Judgements.judge`.
         self.judge = self._judgements.judge
         self._observer = Observer(settings, clock)
+        self._observations = assembly.observations(around)
         self._possession = assembly.possession(around, self._observer.proxies)
         self._https_only = settings.require_https
         self._wall = clock.wall
+        # Requests let in by `decide`, without those that were found in memory and not let in.
+        self._slowly = 0
         self.refresher = assembly.refresher(around, state, self._judge, self.withdrawals)
         self.installation = assembly.installation(
             around,
             recall=self.recall,
             judge=self._judgements.granted,
-            refused=self._denied,
+            refused=self.enforcement.denied,
             refresher=self.refresher,
         )
+        assembly.follow_hints(self.keys, self._standing, self._judgements.arbiter, self.refresher)
 
     # -- a request, in the order of events ------------------------------------------------------
 
@@ -121,16 +129,19 @@ class Gate:
         conditions = grant.terms.conditions
         if conditions is not None or self._https_only:
             if conditions is not None and conditions.binding is not None:
+                self._slowly -= 1
                 return None
             made = facts(request)
             try:
                 if self._https_only:
                     self._demand_https(made, source)
-                if conditions is not None:
-                    conditions.check(self._observer.of(made, self._wall()))
+                self._check(grant, made)
             except Exception as error:
-                self.refuse(error)
-        return Entitlements(grant, credential, source)
+                self._slowly -= 1
+                return self.refuse(error)
+        if self._judgements.sampled:
+            self._notice(grant, facts(request))
+        return Entitlements(grant, credential, presented(grant, source))
 
     def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
         """Judge a request.
@@ -144,7 +155,7 @@ class Gate:
         try:
             return (yield from self._decide(facts))
         except Exception as error:
-            self.refuse(error)
+            return self.refuse(error)
 
     def peek(self, facts: RequestFacts) -> Entitlements:
         """Return the entitlements of an exempt request, from what is already known.
@@ -154,9 +165,9 @@ class Gate:
         try:
             return flow.peek(self._decide(facts))
         except flow.WouldWait:
-            return Entitlements.unlicensed(LicenseUnavailable("not_known_yet"))
+            return self.enforcement.without(LicenseUnavailable("not_known_yet"))
         except Exception as error:
-            return Entitlements.unlicensed(self.as_refusal(error))
+            return self.enforcement.without(self.as_refusal(error))
 
     def verify(
         self, credential: bytes, at: float | None = None, where: Where = NOWHERE
@@ -170,6 +181,8 @@ class Gate:
             where: the circumstances, as far as they are known.
         """
         try:
+            if self.enforcement.is_off:
+                return self.enforcement.unasked()
             if at is None:
                 domain = self._observer.told(where, 0.0).domain
                 grant = yield from self._judgements.granted(credential, domain)
@@ -185,7 +198,7 @@ class Gate:
                     raise PossessionRequired("outside_a_request")
             return Entitlements(grant, credential)
         except Exception as error:
-            self.refuse(error)
+            return self.refuse(error)
 
     def recheck(self, entitlements: Entitlements, facts: RequestFacts) -> Flow[None]:
         """Look again at the license of a connection that is still open.
@@ -210,79 +223,104 @@ class Gate:
             else:
                 credential = entitlements._credential or b""
                 grant = yield from self._judgements.granted(credential, lambda: self._domain(facts))
-            self._check(grant.terms.conditions, facts)
+            self._check(grant, facts)
             entitlements.renew(grant, credential)
         except Exception as error:
             self.refuse(error)
 
-    def refuse(self, error: Exception) -> NoReturn:
+    def refuse(self, error: Exception) -> Entitlements:
         """Refuse a request: the one place where that is done.
+
+        Returns:
+            Where nothing is enforced, what a request that is let pass may do: honestly, nothing.
 
         Raises:
             LicenseError: `error` itself; `LicenseUnavailable` for anything unexpected.
         """
         refusal = self.as_refusal(error)
-        self._denied(refusal)
-        raise refusal from None
+        self.enforcement.refuse(refusal)
+        return self.enforcement.without(refusal)
+
+    def let_pass(self, error: Exception) -> Entitlements | None:
+        """Return what a request may do that passes although an adapter failed to judge it.
+
+        Returns:
+            None where it is refused, as is the rule.
+        """
+        return None if self.enforcement.is_strict else self.refuse(error)
+
+    def would_refuse(self) -> Mapping[str, int]:
+        """Return how often each code would have been refused by this process, had it enforced."""
+        return self.enforcement.tally.here
 
     # -- its steps -------------------------------------------------------------------------------
 
     def _decide(self, facts: RequestFacts) -> Flow[Entitlements]:
+        if self.enforcement.is_off:
+            return self.enforcement.unasked()
         if self.installation is not None:
             held = yield from self.installation.held()
             if held is None:
                 return self._absent(self.installation.missing())
             grant, kept = held
-            self._check(grant.terms.conditions, facts)
+            self._check(grant, facts)
+            self._admitted(grant, facts)
             return Entitlements(grant, kept)
         credential = find_credential(facts, self.sources)
         if credential is None:
             return self._absent(LicenseRequired())
         self._demand_https(facts, credential.source)
         grant = yield from self._judgements.granted(credential.value, lambda: self._domain(facts))
+        self._check(grant, facts)
         conditions = grant.terms.conditions
-        self._check(conditions, facts)
         binding = None if conditions is None else conditions.binding
         if binding is not None or credential.scheme == "dpop":
-            yield from self._possession.prove(binding, facts, credential)
-        return Entitlements(grant, credential.value, credential.source)
+            try:
+                yield from self._possession.prove(binding, facts, credential)
+            except LicenseError as error:
+                self._observations.refused(grant, error, self._observer.of(facts, self._wall()))
+                raise
+        self._admitted(grant, facts)
+        return Entitlements(grant, credential.value, presented(grant, credential.source))
 
     def _demand_https(self, facts: RequestFacts, source: str) -> None:
         # An installation's license has no source: no request carries it.
         if self._https_only and source and not self._observer.proxies.is_secure(facts):
             raise HttpsRequired
 
-    def _check(self, conditions: Conditions | None, facts: RequestFacts) -> None:
-        if conditions is not None:
-            conditions.check(self._observer.of(facts, self._wall()))
+    def _check(self, grant: Grant, facts: RequestFacts) -> None:
+        conditions = grant.terms.conditions
+        if conditions is None:
+            return
+        circumstances = self._observer.of(facts, self._wall())
+        try:
+            conditions.check(circumstances)
+        except LicenseError as error:
+            self._observations.refused(grant, error, circumstances)
+            raise
+
+    def _admitted(self, grant: Grant, facts: RequestFacts) -> None:
+        self._slowly += 1
+        self._notice(grant, facts)
+
+    def _notice(self, grant: Grant, facts: RequestFacts) -> None:
+        times = self._judgements.take_sample()
+        self._observations.admitted(grant, self._observer.of(facts, self._wall()), times)
 
     def _absent(self, error: LicenseError) -> Entitlements:
         """Return what a request without a license may do; raise `error` where it needs one."""
         if self.settings.required:
             raise error
-        return Entitlements.unlicensed(error)
+        return self.enforcement.without(error)
 
     def _domain(self, facts: RequestFacts) -> str:
         return self._observer.of(facts, self._wall()).domain() or ""
-
-    def _hinted(self, hint: Hint) -> None:
-        """Ask anew where something is said to have changed."""
-        if hint.kind == "rotated":
-            if (keys := self.keys.get(hint.issuer)) is not None:
-                keys.hasten()
-            return
-        if (lists := self._standing.lists.get(hint.issuer)) is not None:
-            lists.hasten()
-        if self._judgements.arbiter is not None:
-            self._judgements.arbiter.resumed(hint.issuer, hint.name)
-        if self.refresher is not None:
-            self.refresher.hasten(hint.issuer, hint.name)
 
     # -- around it -------------------------------------------------------------------------------
 
     def warm(self) -> None:
         """Begin to fetch the keys that are not there yet, in the background."""
-        for keys in self.keys.values():
+        for keys in () if self.enforcement.is_off else self.keys.values():
             keys.warm()
 
     def health(self) -> dict[str, Health]:
@@ -293,15 +331,8 @@ class Gate:
         """Return how many licenses were answered from memory, and how many were not."""
         return self._judgements.grants.stats
 
-    def as_refusal(self, error: Exception) -> LicenseError:
-        """Return the refusal that `error` is, or that anything unexpected becomes."""
-        if isinstance(error, LicenseError):
-            return error
-        self._failed(error)
-        return LicenseUnavailable(f"internal_error:{type(error).__name__}")
-
-    def _denied(self, error: LicenseError) -> None:
-        told = {"code": error.code, "reason": error.reason}
-        if "correlation_id" in error.members:
-            told["correlation_id"] = str(error.members["correlation_id"])
-        self.events.emit(Event("license.denied", told))
+    def admitted(self) -> int:
+        """Return how many requests were let in by a license; counted without a lock."""
+        # What is found in memory is let in, but for the few that `_slowly` knows of.
+        judgements = self._judgements
+        return judgements.grants.hits - judgements.revisited + self._slowly

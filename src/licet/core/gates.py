@@ -19,3 +19,14 @@ def gate_for(settings: Settings) -> Gate:
         if gate is None:
             gate = _gates[settings.fingerprint] = Gate(settings)
         return gate
+
+
+def every_gate() -> list[Gate]:
+    """Return the gates of this process."""
+    with _guard.lock:
+        return list(_gates.values())
+
+
+def admitted() -> int:
+    """Return how many requests the gates of this process let in by a license."""
+    return sum(gate.admitted() for gate in every_gate())

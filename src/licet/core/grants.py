@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from licet.core.claimed import NO_CLAIMS
 from licet.core.clock import SYSTEM_CLOCK
-from licet.core.errors import LicenseError, LicenseExpired
+from licet.core.errors import LicenseError
 from licet.core.forks import Locked
+from licet.core.lifecycle import PLAIN, Ended, Stage, Standpoint, Status
 from licet.core.token.claims import Claims
 
 if TYPE_CHECKING:
     from licet.core.constraints.registry import Conditions
     from licet.core.keys.keystore import KeyStore
     from licet.core.revocation.standing import Listing, Standing
+    from licet.core.usage.ledger import Ledger
 
 #: What `limits` says where nothing is limited: comparisons with a count do the right thing.
 UNLIMITED = 2**63 - 1
@@ -36,6 +42,9 @@ class Terms:
         scopes: the words of `scope` (RFC 6749, section 3.3).
         roles: what `requires_role` asks for.
         conditions: what the request itself has to meet; None for most licenses.
+        periods: limit name to the period it is counted over, where the license says its own.
+        trial: whether it is a license to try.
+        grace: seconds after its end for which it still serves; None where it does not say.
     """
 
     plan: str | None
@@ -44,12 +53,28 @@ class Terms:
     scopes: frozenset[str]
     roles: frozenset[str]
     conditions: Conditions | None = None
+    periods: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    trial: bool = False
+    grace: float | None = None
 
 
-class _Fixed:
-    """The standing of what nobody can withdraw."""
+def enforced(error: LicenseError) -> None:
+    """Raise `error`, as is done with whatever a license does not allow."""
+    raise error
+
+
+class Fixed:
+    """The standing of what nobody can withdraw.
+
+    Args:
+        refuse: what becomes of what it does not allow.
+    """
 
     revision = -1
+    usage: Ledger | None = None
+
+    def __init__(self, refuse: Callable[[LicenseError], None] = enforced) -> None:
+        self.refuse = refuse
 
     def objection(self, grant: Grant) -> None:
         """Return None: there is none."""
@@ -59,7 +84,7 @@ class _Fixed:
         return error
 
 
-_FIXED = _Fixed()
+_FIXED = Fixed()
 
 
 class Grant:
@@ -72,7 +97,7 @@ class Grant:
         customer: text for people.
         issued_at: `iat`, seconds since the epoch.
         expires_at: `exp`, seconds since the epoch.
-        ends_at: from this second on it is refused: `exp` and the leeway.
+        ends_at: from this second on its stage is over: `exp` and the leeway, while it is active.
         since: the verdict holds from this second on; a clock set back has to ask again.
         until: the verdict holds until this second; then it is verified anew.
         keys: where the key that signed it comes from; None where an answer vouches for it.
@@ -80,8 +105,9 @@ class Grant:
         generation: of the key set in which that key was last seen.
         verified_by: who vouched.
         wall: the clock that its end is judged by.
-        ended: what is raised once it has ended, where that is not `LicenseExpired`.
-        free: whether it holds for every request: nothing of one has to be looked at.
+        stage: where it stands in its life, and what comes after.
+        free: whether it holds for every request: nothing of one has to be looked at, and nobody
+            is told of a grace.
         standing: knows whether it was withdrawn.
         revision: of `standing`, at which it was last seen to stand.
         listing: its place in the status list that it names; None for most licenses.
@@ -91,7 +117,6 @@ class Grant:
     __slots__ = (
         "claims",
         "customer",
-        "ended",
         "ends_at",
         "expires_at",
         "free",
@@ -103,6 +128,7 @@ class Grant:
         "listing",
         "revision",
         "since",
+        "stage",
         "standing",
         "terms",
         "thumbprint",
@@ -124,7 +150,7 @@ class Grant:
         generation: int = 0,
         verified_by: Literal["local", "online"] = "local",
         wall: Callable[[], float] = SYSTEM_CLOCK.wall,
-        ended: LicenseError | None = None,
+        stage: Stage = PLAIN,
         free: bool = False,
     ) -> None:
         self.terms = terms
@@ -142,26 +168,54 @@ class Grant:
         self.generation = generation
         self.verified_by: Literal["local", "online"] = verified_by
         self.wall = wall
-        self.ended = ended
+        self.stage = stage
         self.free = free
-        self.standing: Standing | _Fixed = _FIXED
+        self.standing: Standing | Fixed = _FIXED
         # Never that of a real standing: one with a status list is looked at each time.
         self.revision = -1
         self.listing: Listing | None = None
 
     def fix(self) -> None:
         """Let it stand whatever becomes of it: what is judged by another time stands still."""
-        self.standing, self.revision = _FIXED, _FIXED.revision
+        self.standing, self.revision = Fixed(self.standing.refuse), Fixed.revision
+
+    def moved(self, to: Standpoint) -> Grant:
+        """Return a grant of the same license at another stage of its life."""
+        moved = copy(self)
+        moved.stage, moved.terms = to.stage, to.terms
+        moved.free = self.free and to.stage.status is not Status.GRACE
+        moved.ends_at = self.expires_at + to.lasts
+        return moved
 
     def objection(self) -> LicenseError | None:
         """Return why it holds no longer, None while it does: by the clock, and as it stands."""
-        if self.wall() >= self.ends_at:
-            return LicenseExpired("expired") if self.ended is None else self.ended.again()
+        now = self.wall()
+        if now >= self.ends_at:
+            later = self.stage.after(self, now)
+            if isinstance(later, LicenseError):
+                return later
         standing = self.standing
         if self.revision == standing.revision:
             return None
         objection = standing.objection(self)
         return None if objection is None else standing.refusal(objection)
+
+
+def nothing(error: LicenseError) -> Grant:
+    """Return the grant of no license, whose end lies before every moment.
+
+    Args:
+        error: what is raised of it.
+    """
+    return Grant(
+        Claims("", "", None, 0.0, 0.0, 0.0, NO_CLAIMS),
+        Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
+        leeway=0.0,
+        since=0.0,
+        until=0.0,
+        wall=partial(float, "inf"),
+        stage=Ended(error),
+    )
 
 
 class GrantStats(NamedTuple):

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from licet.core import assembly
 from licet.core.clock import Clock
-from licet.core.errors import InstallationUnlicensed, LicenseInvalid
+from licet.core.errors import LicenseInvalid
 from licet.core.flow import Flow
-from licet.core.grants import Grant
+from licet.core.grants import Grant, Terms
 from licet.core.keys.keystore import KeyStore
-from licet.core.lifecycle import check_times
+from licet.core.lifecycle import Stage, Status, check_times
 from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
 from licet.core.terms import TermsTable, read_terms
 from licet.core.token.claims import Profile, read, read_answered, screen
 from licet.core.token.compact import CompactToken, HeaderCache, parse
+
+if TYPE_CHECKING:
+    from licet.core.installation.sightings import Sighted
 
 
 class Judge:
@@ -33,6 +36,7 @@ class Judge:
         clock: wall time.
         keys: of each issuer.
         standing: follows what becomes of the licenses.
+        sighted: which licenses were seen to hold before they ended; None where that is not kept.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Judge:
         clock: Clock,
         keys: Mapping[str, KeyStore],
         standing: Standing,
+        sighted: Sighted | None = None,
     ) -> None:
         self._profiles = assembly.profiles(settings)
         self._keys = keys
@@ -52,10 +57,9 @@ class Judge:
         self._leeway = settings.leeway
         self._https_only = settings.require_https
         self._wall = clock.wall
-        installed = settings.license is not None
-        self._ended = InstallationUnlicensed.because("expired") if installed else None
-        # Bound once: one is made on every miss.
-        self._made = partial(Grant, leeway=self._leeway, ended=self._ended)
+        #: The lives that licenses have here.
+        self.course = assembly.course(settings)
+        self.course.sightings = self.sighted = sighted
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Return what the license token `credential` grants.
@@ -107,11 +111,16 @@ class Judge:
         claims = read(token.payload, profile)
         terms = self._terms.intern(claims.payload)
         now = self._wall() if at is None else at
-        check_times(claims, now, self._leeway)
-        grant = self._made(
+        sighted = self.sighted
+        if sighted is not None and 0 <= now - claims.expires_at < self.course.grace(claims, terms):
+            yield from sighted.recall(claims.issuer, claims.license_id)
+        stage, terms, lasts = self.course.at(claims, terms, now)
+        grant = Grant(
             claims,
             terms,
-            free=terms.conditions is None and not self._https_only,
+            leeway=lasts,
+            stage=stage,
+            free=self._is_free(terms, stage),
             since=now,
             until=min(now + self._max_age, snapshot.stale_until),
             keys=keys,
@@ -121,6 +130,12 @@ class Judge:
         )
         self._follow(grant, claims.payload)
         return grant
+
+    def _is_free(self, terms: Terms, stage: Stage) -> bool:
+        # The caller is told of a grace.
+        return (
+            terms.conditions is None and stage.status is not Status.GRACE and not self._https_only
+        )
 
     def forecast(self, token: CompactToken, profile: Profile) -> None:
         """Refuse a token that would be refused even if its signature held.
@@ -147,11 +162,13 @@ class Judge:
         claims = read_answered(payload, self._profiles[issuer])
         terms = self._terms.intern(claims.payload)
         now = self._wall()
-        check_times(claims, now, self._leeway)
-        grant = self._made(
+        stage, terms, lasts = self.course.at(claims, terms, now)
+        grant = Grant(
             claims,
             terms,
-            free=terms.conditions is None and not self._https_only,
+            leeway=lasts,
+            stage=stage,
+            free=self._is_free(terms, stage),
             since=now,
             until=-inf,
             wall=self._wall,

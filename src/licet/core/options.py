@@ -165,13 +165,13 @@ def choice(*values: str) -> Kind:
     return Kind(checked)
 
 
-def mapping() -> Kind:
+def mapping(*, check: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] | None = None) -> Kind:
     """Return the kind of mappings; JSON in the environment."""
 
     def checked(name: str, value: Any) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
             raise ConfigError(name, "is not a mapping", "write a dict")
-        return value
+        return check(name, value) if check else value
 
     return Kind(checked, json_object, "a JSON object")
 

@@ -8,7 +8,6 @@ but for the number by which an operator finds what a 503 comes of.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -18,12 +17,14 @@ from licet.core.errors import (
     LicenseError,
     LicenseRequired,
     LicenseUnavailable,
+    LimitExceeded,
     PossessionInvalid,
     PossessionRequired,
 )
 from licet.core.events.log import escape
 from licet.core.possession.dpop import ALGORITHMS
 from licet.core.settings import Settings
+from licet.core.usage.rates import rate_fields, seconds
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -63,7 +64,11 @@ def problem(error: LicenseError, settings: Settings, *, tell: bool = False) -> P
     if isinstance(error, PossessionInvalid) and error.nonce is not None:
         headers.append(("DPoP-Nonce", error.nonce))
     if isinstance(error, LicenseUnavailable):
-        headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
+        headers.append(("Retry-After", str(seconds(error.retry_after))))
+    if isinstance(error, LimitExceeded) and error.rate is not None:
+        headers.append(("Retry-After", str(seconds(error.rate.resets_in))))
+        if settings.rate_limit_headers:
+            headers.extend(rate_fields([error.rate]))
     if tell:
         headers.append(("X-Licet-Reason", escape(error.reason, 256)))
     return answer(error.status, document(error, settings), headers)

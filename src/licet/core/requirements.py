@@ -79,8 +79,7 @@ def requirement(
 
     def check(entitlements: Entitlements) -> None:
         if not entitlements.holds(kind, demanded, any_of):
-            entitlements.require_license()
-            raise _REFUSALS[kind](members={"required": list(names), "plan": entitlements.plan})
+            entitlements.refuse(_REFUSALS[kind], names)
 
     return check
 

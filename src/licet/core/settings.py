@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from licet.core import contradictions
-from licet.core.errors import ConfigError
+from licet.core.believed import issuers_of
 from licet.core.issuers import (
     ADDRESS,
     ALGORITHM_NAMES,
@@ -29,9 +29,7 @@ from licet.core.issuers import (
     PATH,
     PROTOCOL,
     TOKEN_TYPE,
-    VALIDATION,
     IssuerSettings,
-    issuer_settings,
 )
 from licet.core.options import (
     FLAG,
@@ -53,14 +51,15 @@ from licet.core.proxies import Proxies
 from licet.core.values import (
     ca_file,
     ciphers,
+    downgrade,
     header_name,
     key_pattern,
     license_source,
     mac_secret,
     origin,
+    signing_secret,
     sources_of,
     store_url,
-    webhook_secret,
 )
 
 __all__ = ["IssuerSettings", "Settings"]
@@ -97,9 +96,14 @@ class Settings(Options):
     )
     license_key_pattern: str | None = option(None, optional(text(check=key_pattern)))
     license_state: str | Path | None = option(None, PATH)
+    mode: Literal["enforce", "report", "off"] = option(
+        "enforce", choice("enforce", "report", "off")
+    )
     required: bool = option(True, FLAG)
     require_https: bool = option(False, FLAG)
     exempt_paths: tuple[str, ...] = option((), texts(check=exempt_path, empty=True))
+    grace_period: float = option(7 * DAY, number(0, 90 * DAY))
+    downgrade_to: Mapping[str, Any] | None = option(None, optional(mapping(check=downgrade)))
     domain_from: Literal["host", "origin"] = option("host", choice("host", "origin"))
     trusted_proxies: tuple[str, ...] = option((), texts(empty=True))
     forwarded_headers: Literal["x-forwarded", "forwarded"] = option(
@@ -111,6 +115,13 @@ class Settings(Options):
     external_url: str | None = option(None, optional(text(check=target.external)))
     dpop_nonce_secret: str | None = option(None, optional(text(check=mac_secret)), secret=True)
     store: str = option("memory://", text(check=store_url), secret=True)
+    on_store_outage: Literal["refuse", "count_locally"] = option(
+        "refuse", choice("refuse", "count_locally")
+    )
+    limit_period: Literal["minute", "hour", "day", "month", "term"] = option(
+        "month", choice("minute", "hour", "day", "month", "term")
+    )
+    rate_limit_headers: bool = option(False, FLAG)
     validation_url: str | None = option(None, ADDRESS)
     validation_protocol: Any = option("licet", PROTOCOL)
     validation_credentials: str | None = option(None, CREDENTIALS, secret=True)
@@ -123,10 +134,13 @@ class Settings(Options):
     outage_limit: float = option(3 * DAY, number(0, 366 * DAY))
     online_timeout: float = option(3, number(0.05, 60))
     refresh_url: str | None = option(None, ADDRESS)
+    usage_url: str | None = option(None, ADDRESS)
     status_max_stale: float = option(3 * DAY, number(0, 366 * DAY))
     status_origins: tuple[str, ...] = option((), texts(check=origin, empty=True))
+    webhook_url: str | None = option(None, ADDRESS, secret=True)
+    webhook_secret: str | None = option(None, optional(text(check=signing_secret)), secret=True)
     webhook_receive_secret: str | None = option(
-        None, optional(text(check=webhook_secret)), secret=True
+        None, optional(text(check=signing_secret)), secret=True
     )
     tls_minimum: Literal["1.2", "1.3"] = option("1.2", choice("1.2", "1.3"))
     tls_ca_file: str | None = option(None, optional(text(check=ca_file)))
@@ -160,12 +174,13 @@ class Settings(Options):
             keep(self, "validation_jwks", by_issuer[self.issuer].validation_jwks)
         contradictions.check_questions(self)
         contradictions.check_refresh(self)
+        contradictions.check_webhook(self)
         contradictions.check_addresses(self)
 
     @cached_property
     def by_issuer(self) -> Mapping[str, IssuerSettings]:
         """What counts for each issuer: `issuers`, or the one that the flat fields spell."""
-        return MappingProxyType(self._issuers())
+        return MappingProxyType(issuers_of(self))
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -198,69 +213,6 @@ class Settings(Options):
 
         return spellings.from_mapping(mapping)
 
-    def _issuers(self) -> dict[str, IssuerSettings]:
-        if self.issuers is None:
-            if self.issuer is None:
-                raise ConfigError("issuer", "is missing", 'write the "iss" of your licenses')
-            return {
-                self.issuer: self._checked_url(
-                    self.issuer,
-                    IssuerSettings(
-                        audience=self.audience,  # type: ignore[arg-type]  # None is refused there
-                        jwks_url=self.jwks_url,
-                        jwks=self.jwks,
-                        jwks_snapshot=self.jwks_snapshot,
-                        algorithms=self.algorithms,
-                        token_type=self.token_type,
-                        max_lifetime=self.max_lifetime,
-                        **{name: getattr(self, name) for name in VALIDATION},
-                    ),
-                )
-            }
-        flat = ("issuer", "audience", "jwks", "jwks_url", "jwks_snapshot", "algorithms")
-        for name in (*flat, "token_type", "max_lifetime", *VALIDATION):
-            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
-                raise ConfigError(
-                    name, "is set together with issuers", "put it into each IssuerSettings"
-                )
-        if not self.issuers:
-            raise ConfigError("issuers", "is empty", "name at least one issuer")
-        checked = {
-            text().check("issuers", issuer): self._checked_url(issuer, issuer_settings(one))
-            for issuer, one in self.issuers.items()
-        }
-        paths = [one.jwks_snapshot for one in checked.values() if one.jwks_snapshot is not None]
-        if len(set(paths)) != len(paths):
-            raise ConfigError("jwks_snapshot", "is one for two issuers", "give each its own file")
-        return checked
-
-    def _checked_url(self, issuer: str, one: IssuerSettings) -> IssuerSettings:
-        if one.validation_url is not None:
-            url(
-                "validation_url",
-                one.validation_url,
-                http_hosts=self.insecure_http_hosts,
-                setting="insecure_http_hosts",
-            )
-        if one.jwks_url is None:
-            return one
-        address = one.jwks_url
-        if address == DEFAULT_JWKS_URL:
-            if not re.fullmatch(r"https?://[^?#]+", issuer):
-                raise ConfigError(
-                    "jwks_url",
-                    "cannot be derived from an issuer that is no plain URL",
-                    "set jwks_url, or jwks with jwks_url=None",
-                )
-            address = issuer.removesuffix("/") + "/.well-known/jwks.json"
-        url(
-            "jwks_url",
-            address,
-            http_hosts=self.insecure_http_hosts,
-            setting="insecure_http_hosts",
-        )
-        return replace(one, jwks_url=address)
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and other.fingerprint == self.fingerprint
 
@@ -274,16 +226,18 @@ class Settings(Options):
         secrets = (
             self.license,
             self.dpop_nonce_secret,
+            self.webhook_secret,
             self.webhook_receive_secret,
             *(one.validation_credentials for one in self.by_issuer.values()),
         )
         # A password stands before the host, or in the query.
         if any(secret is not None for secret in secrets) or re.search("[@?]", self.store):
             raise TypeError("settings that hold a secret cannot be pickled")
-        values = dict(_values(self))
-        if self.issuers is not None:
-            # A mapping proxy cannot be pickled.
-            values["issuers"] = dict(self.issuers)
+        values: dict[str, Any] = dict(_values(self))
+        for name in ("issuers", "downgrade_to"):
+            if values[name] is not None:
+                # A mapping proxy cannot be pickled.
+                values[name] = dict(values[name])
         return _restored, (values,)
 
 

@@ -19,11 +19,11 @@ from licet.core.errors import LicenseInvalid
 from licet.core.forks import Locked
 from licet.core.grants import UNLIMITED as UNLIMITED
 from licet.core.grants import Terms
+from licet.core.lifecycle import MAX_GRACE
 from licet.core.revocation.statuslist import read_reference
 from licet.core.token.claims import MAX_ENTRIES, optional_text
 
 _MAX_LIMIT = 2**53
-_MAX_GRACE = 90 * 86_400
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _PERIODS = frozenset({"minute", "hour", "day", "month", "term"})
 
@@ -83,18 +83,22 @@ def read_terms(payload: Mapping[str, Any]) -> Terms:
     conditions = read_conditions(payload)
     if "role" in payload and "roles" in payload:
         raise LicenseInvalid("bad_claim:role")
-    _check_trial_and_grace(payload)
+    trial, grace = _trial_and_grace(payload)
     if STATUS in payload:
         # Each license has its own, so it is read again of licenses whose terms are known.
         read_reference(payload[STATUS])
+    limits = payload.get("limits", {})
     return Terms(
         plan=optional_text(payload, "plan"),
         features=_texts(payload, "features", _NAME),
-        limits=MappingProxyType(_limits(payload.get("limits", {}))),
+        limits=MappingProxyType(_limits(limits)),
         # By the space alone: other white space is none of the grammar's.
         scopes=frozenset(filter(None, (optional_text(payload, "scope") or "").split(" "))),
         roles=_texts(payload, "role" if "role" in payload else "roles"),
         conditions=conditions,
+        periods=_periods(limits),
+        trial=trial,
+        grace=grace,
     )
 
 
@@ -141,9 +145,19 @@ def _limit(value: object) -> int:
     return value
 
 
-def _check_trial_and_grace(payload: Mapping[str, Any]) -> None:
-    if not isinstance(payload.get("trial", False), bool):
+def _periods(limits: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what each limit counts over that says so, of limits that were read."""
+    periods = {name: limit["per"] for name, limit in limits.items() if isinstance(limit, dict)}
+    return MappingProxyType(periods)
+
+
+def _trial_and_grace(payload: Mapping[str, Any]) -> tuple[bool, float | None]:
+    trial = payload.get("trial", False)
+    if not isinstance(trial, bool):
         raise LicenseInvalid("bad_claim:trial")
-    grace = payload.get("grace", 0)
-    if type(grace) is not int or not 0 <= grace <= _MAX_GRACE:
+    if "grace" not in payload:
+        return trial, None
+    grace = payload["grace"]
+    if type(grace) is not int or not 0 <= grace <= MAX_GRACE:
         raise LicenseInvalid("bad_claim:grace")
+    return trial, grace

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
-from licet.core.errors import ConfigError
+from licet.core.errors import ConfigError, LicenseInvalid
 from licet.core.request import Sources
 
 DEFAULT_SOURCES = ("authorization", "x-license-token")
@@ -96,8 +99,8 @@ def mac_secret(name: str, value: str) -> str:
     return value
 
 
-def webhook_secret(name: str, value: str) -> str:
-    """Return the secret that pushed events are signed with, as Standard Webhooks writes it.
+def signing_secret(name: str, value: str) -> str:
+    """Return a secret that events are signed with, as Standard Webhooks writes it.
 
     Raises:
         ConfigError: it is none.
@@ -184,3 +187,39 @@ def sources_of(installation: str | None, sources: tuple[str, ...] | None) -> tup
         )
     default = () if installation is not None else DEFAULT_SOURCES
     return Sources.checked(sources if sources is not None else default)
+
+
+def downgrade(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an expired license is still good for, as a license would say it.
+
+    Raises:
+        ConfigError: it says something else, or nothing.
+    """
+    # Not at the top: most settings refuse what has expired.
+    from licet.core.terms import read_terms
+
+    remedy = 'write {"plan": "free", "features": […], "limits": {…}}, each as licenses write it'
+    if not value or not value.keys() <= {"plan", "features", "limits"}:
+        raise ConfigError(name, "has other members than plan, features and limits", remedy)
+    features = value.get("features", ())
+    if not isinstance(features, (list, tuple, set, frozenset)):
+        raise ConfigError(name, "has features that are no list", remedy)
+    limits = value.get("limits", {})
+    if not isinstance(limits, Mapping):
+        raise ConfigError(name, "has limits that are no mapping", remedy)
+    kept: dict[str, Any] = {
+        "plan": value.get("plan"),
+        "features": list(features),
+        "limits": {
+            each: dict(limit) if isinstance(limit, Mapping) else limit
+            for each, limit in limits.items()
+        },
+    }
+    try:
+        read_terms({member: told for member, told in kept.items() if told is not None})
+        features = sorted(kept["features"])
+    except LicenseInvalid as error:
+        raise ConfigError(name, f"cannot be read ({error.reason})", remedy) from None
+    except TypeError:
+        raise ConfigError(name, "has a name that is no text", remedy) from None
+    return MappingProxyType({**kept, "features": features})

@@ -19,6 +19,8 @@ licet.W007  proxies are trusted, and Django reads neither host nor scheme from t
 licet.W008  `LICET_REQUIRE_HTTPS` behind proxies from which Django does not read the scheme
 licet.W009  answers without a signature are believed, and no key is pinned
 licet.W010  pushed events reach the one process that receives them
+licet.W011  `LICET_MODE` is report: licenses are judged, and everything passes
+licet.W012  `LICET_MODE` is off: no license is looked at
 """
 
 from __future__ import annotations
@@ -104,12 +106,12 @@ def check_receiver(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W010."""
+    """Check what is fine at a desk and not in production: licet.E003 to E005, W003 to W012."""
     try:
         settings = licensing().settings
     except ConfigError:
         return []  # licet.E001 says it
-    found: list[CheckMessage] = []
+    found: list[CheckMessage] = [*_mode(settings)]
     if settings.insecure_http_hosts:
         found.append(
             Error(
@@ -155,6 +157,22 @@ def check_deployment(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     return [*found, *_possession(settings), *_proxies(settings), *_pushed(settings)]
+
+
+def _mode(settings: Settings) -> Iterator[CheckMessage]:
+    """Check that licenses are enforced: licet.W011, W012."""
+    if settings.mode == "report":
+        yield Warning(
+            "LICET_MODE is report: licenses are judged, and everything passes.",
+            hint="Look at what license_check counts; then remove the setting.",
+            id="licet.W011",
+        )
+    elif settings.mode == "off":
+        yield Warning(
+            "LICET_MODE is off: no license is looked at, and everything passes.",
+            hint="Remove the setting.",
+            id="licet.W012",
+        )
 
 
 def _possession(settings: Settings) -> Iterator[CheckMessage]:

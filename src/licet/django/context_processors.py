@@ -1,9 +1,10 @@
-"""What templates see: `licet.django.context_processors.entitlements` in `TEMPLATES`."""
+"""What templates see, by the functions here that `TEMPLATES` names among its context processors."""
 
 from __future__ import annotations
 
 from django.http import HttpRequest
 
+from licet.core.banner import Banner, banner
 from licet.core.entitlements import Entitlements
 
 
@@ -14,3 +15,8 @@ def entitlements(request: HttpRequest) -> dict[str, Entitlements]:
     """
     found = getattr(request, "entitlements", None)
     return {"entitlements": Entitlements.unlicensed() if found is None else found}
+
+
+def license_banner(request: HttpRequest) -> dict[str, Banner]:
+    """Return `license_banner` for every template, see `licet.core.banner.Banner`."""
+    return {"license_banner": banner(getattr(request, "entitlements", None))}

@@ -19,6 +19,7 @@ from licet.core.connections import Recheck, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError
 from licet.core.flow import arun, run
+from licet.core.usage.rates import rate_fields
 from licet.django.conf import Licensing, licensing
 from licet.django.decorators import is_exempt
 from licet.django.refusal import refuse
@@ -83,7 +84,9 @@ class LicenseMiddleware:
             if entitlements is None:
                 entitlements = run(licensed.gate.decide(DjangoFacts(request)))
         except Exception as error:
-            return refuse(request, licensed.gate.as_refusal(error))
+            entitlements = licensed.gate.let_pass(error)
+            if entitlements is None:
+                return refuse(request, licensed.gate.as_refusal(error))
         _admit(licensed, request, entitlements)
         return None
 
@@ -96,8 +99,10 @@ class LicenseMiddleware:
             if entitlements is None:
                 entitlements = await arun(licensed.gate.decide(DjangoFacts(request)))
         except Exception as error:
-            # In a thread: templates and the project's own function may ask the database.
-            return await sync_to_async(refuse)(request, licensed.gate.as_refusal(error))
+            entitlements = licensed.gate.let_pass(error)
+            if entitlements is None:
+                # In a thread: templates and the project's own function may ask the database.
+                return await sync_to_async(refuse)(request, licensed.gate.as_refusal(error))
         _admit(licensed, request, entitlements)
         return None
 
@@ -125,7 +130,7 @@ def _needs_none(licensed: Licensing, request: LicensedHttpRequest, view: View) -
 def _admit(licensed: Licensing, request: LicensedHttpRequest, entitlements: Entitlements) -> None:
     request.entitlements = entitlements
     context.current.set(entitlements)
-    if entitlements.source or not licensed.settings.required:
+    if entitlements.source or not licensed.settings.required or licensed.settings.mode == "report":
         # Django's per-site cache answers before `process_view`, hence before any license is
         # looked at, and does not know that `Authorization` makes an answer private.
         request._cache_update_cache = False
@@ -146,6 +151,8 @@ def _leave(
         entitlements.release()
         return
     additions = licensed_headers(entitlements.source)
+    if licensing().settings.rate_limit_headers:
+        additions = (*additions, *rate_fields(entitlements.rates()))
     if additions:
         # Django raises an error, and catches it, for each question about an absent field.
         present = {name.lower() for name in response.headers}

@@ -5,7 +5,8 @@
     Licet(app)                                  # or licet = Licet() and licet.init_app(app)
 
 Every URL that the application knows then needs a license. Views find the entitlements at
-`g.entitlements`, templates at `entitlements`, all code at `licet.current_entitlements()`.
+`g.entitlements`, templates at `entitlements` and `license_banner()`, all code at
+`licet.current_entitlements()`.
 
 Around `app.wsgi_app` the plain WSGI middleware does the same in less time, but before Flask has
 seen the URL, and so without exemption marks; `render_errors` is for what views raise there:
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 
 from licet._requires import extra
 from licet.core import context
+from licet.core.banner import Banner, banner
 from licet.core.caching import licensed_headers
 from licet.core.connections import Recheck, is_event_stream
 from licet.core.entitlements import Entitlements
@@ -31,6 +33,8 @@ from licet.core.flow import run
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
 from licet.core.spellings import from_mapping, from_options
+from licet.core.usage.asked import register_request_source
+from licet.core.usage.rates import rate_fields
 from licet.wsgi import ENTITLEMENTS
 
 with extra("flask", "flask"):
@@ -99,6 +103,7 @@ class Licet:
         app.after_request(guard.after)
         app.after_request_funcs[None].insert(0, app.after_request_funcs[None].pop())
         app.jinja_env.globals["entitlements"] = LocalProxy(_in_template)
+        app.jinja_env.globals["license_banner"] = _banner
         app.cli.add_command(commands)
         render_errors(app, settings)
 
@@ -133,9 +138,12 @@ class _Guard:
         try:
             entitlements = self._judge(request)
         except Exception as error:
-            # An application context pushed by hand outlives requests, and with it their `g`.
-            _g().entitlements = None
-            raise self.gate.as_refusal(error) from None
+            unlicensed = self.gate.let_pass(error)
+            if unlicensed is None:
+                # An application context pushed by hand outlives requests, and with it their `g`.
+                _g().entitlements = None
+                raise self.gate.as_refusal(error) from None
+            entitlements = unlicensed
         # The environ is the request's own: it is there while the body streams, when a context
         # variable is not, and in copies of the request's context, when `g` is not.
         request.environ[ENTITLEMENTS] = _g().entitlements = entitlements
@@ -182,6 +190,8 @@ class _Guard:
         if entitlements is None:
             return response
         additions = licensed_headers(entitlements.source)
+        if self.settings.rate_limit_headers:
+            additions = (*additions, *rate_fields(entitlements.rates()))
         if additions:
             # Werkzeug raises an error, and catches it, for each question about an absent field.
             present = {name.lower() for name, _ in response.headers}
@@ -245,9 +255,18 @@ def _of_request() -> Entitlements | None:
     return flask.request.environ.get(ENTITLEMENTS) if flask.has_request_context() else None
 
 
+def _current_request() -> object:
+    return _request() if flask.has_request_context() else None
+
+
 context.register_source(_of_request)
+register_request_source(_current_request)
 
 
 def _in_template() -> Entitlements:
     entitlements = context.find_entitlements()
     return Entitlements.unlicensed() if entitlements is None else entitlements
+
+
+def _banner() -> Banner:
+    return banner(context.find_entitlements())

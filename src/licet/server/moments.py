@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-
-def rfc3339(seconds: float) -> str:
-    """Return a moment, given in seconds since the epoch."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+from licet.core.moments import rfc3339 as rfc3339
 
 
 def dated(entry: Mapping[str, Any]) -> dict[str, Any]:

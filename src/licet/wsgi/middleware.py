@@ -18,6 +18,7 @@ from licet.core.gates import gate_for
 from licet.core.problem import problem
 from licet.core.settings import Settings
 from licet.core.spellings import from_options
+from licet.core.usage.rates import Rate, rate_fields
 from licet.wsgi.connections import ENTITLEMENTS, Rechecking
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class LicenseMiddleware:
         self._serve = app if every is None else Rechecking(app, self.gate, every)
         self._memory = EnvironMemory(self.gate)
         self._exempts_paths = bool(self.gate.exempt_paths)
+        self._tells_rates = self.settings.rate_limit_headers
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Judge one request, and serve it or refuse it."""
@@ -55,10 +57,14 @@ class LicenseMiddleware:
             entitlements = self._entitle(environ)
             additions = licensed_headers(entitlements.source)
         except Exception as error:
-            return self._respond(self.gate.as_refusal(error), start_response)
+            unlicensed = self.gate.let_pass(error)
+            if unlicensed is None:
+                return self._respond(self.gate.as_refusal(error), start_response)
+            entitlements, additions = unlicensed, ()
         environ[ENTITLEMENTS] = entitlements
-        if additions:
-            start_response = _with_headers(start_response, additions)
+        if additions or self._tells_rates:
+            rates = entitlements.rates if self._tells_rates else tuple
+            start_response = _with_headers(start_response, additions, rates)
         # The application, each step of its body and its `close` see one context of their own, so
         # that interleaved bodies keep their own entitlements and nothing stays on the thread.
         own = copy_context()
@@ -140,9 +146,17 @@ class _Body:
 
 
 def _with_headers(
-    start_response: StartResponse, additions: tuple[tuple[str, str], ...]
+    start_response: StartResponse,
+    additions: tuple[tuple[str, str], ...],
+    rates: Callable[[], Iterable[Rate]],
 ) -> StartResponse:
-    """Return a `start_response` that adds header fields."""
+    """Return a `start_response` that adds header fields.
+
+    Args:
+        start_response: what the server gave.
+        additions: what is known.
+        rates: how the limits stand when the application answers.
+    """
 
     def starting(
         status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -150,7 +164,7 @@ def _with_headers(
         present = {name.lower() for name, _ in headers}
         headers = headers + [
             (name, value)
-            for name, value in additions
+            for name, value in (*additions, *rate_fields(rates()))
             if name == "Vary" or name.lower() not in present
         ]
         return start_response(status, headers, exc_info)

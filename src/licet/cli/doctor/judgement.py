@@ -61,7 +61,7 @@ def judge(credential: bytes, settings: Settings) -> Finding:
 
 
 def _without_traces(settings: Settings) -> Settings:
-    """Return settings that judge alike, and write nothing and renew nothing."""
+    """Return settings that judge alike, whatever passes; and write, renew and tell nothing."""
     issuers = None
     if settings.issuers is not None:
         issuers = {
@@ -76,6 +76,10 @@ def _without_traces(settings: Settings) -> Settings:
         refresh_url=None,
         sources=settings.sources or None,
         store="memory://",
+        mode="enforce",
+        usage_url=None,
+        webhook_url=None,
+        webhook_secret=None,
         online_timeout=min(settings.online_timeout, ANSWERED_WITHIN),
     )
 

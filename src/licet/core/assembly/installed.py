@@ -12,6 +12,7 @@ from licet.core.grants import Grant
 from licet.core.installation.license import Installation, LicenseSource
 from licet.core.installation.refresh import Refresher
 from licet.core.installation.renewals import Renewals
+from licet.core.installation.sightings import Sighted
 from licet.core.installation.state import State
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.transport import Transport
@@ -53,6 +54,18 @@ def refresher(
     return made
 
 
+def sighted(around: Surroundings, state: State | None) -> Sighted | None:
+    """Return what knows which licenses held before they ended; None where that is not kept.
+
+    Args:
+        around: whether there is an installation's license.
+        state: what the installation remembers.
+    """
+    if state is None or around.settings.license is None:
+        return None
+    return Sighted(state, around.clock)
+
+
 def installation(
     around: Surroundings,
     *,
@@ -70,7 +83,7 @@ def installation(
         refused: told of every replacement that does not hold.
         refresher: has it refreshed before it ends.
     """
-    if around.settings.license is None:
+    if around.settings.license is None or around.settings.mode == "off":
         return None
     return Installation(
         LicenseSource(around.settings.license, around.clock),

@@ -27,6 +27,11 @@ class Surroundings(NamedTuple):
     bus: EventBus
     tls: Contexts
 
+    @property
+    def store(self) -> str:
+        """The address of what processes share; nothing is, where nothing is judged."""
+        return "memory://" if self.settings.mode == "off" else self.settings.store
+
     @classmethod
     def of(cls, settings: Settings, clock: Clock, bus: EventBus) -> Surroundings:
         """Return them.

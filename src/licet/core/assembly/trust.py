@@ -1,12 +1,14 @@
-"""What licenses are trusted by: keys, profiles, and what proves who holds one."""
+"""What licenses are trusted by, and for how long: keys, profiles, their holders, their lives."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from licet.core.assembly.surroundings import Surroundings
+from licet.core.errors import InstallationUnlicensed
 from licet.core.issuers import IssuerSettings
 from licet.core.keys.keystore import KeyStore
+from licet.core.lifecycle import Course
 from licet.core.possession.dpop import Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
@@ -14,6 +16,7 @@ from licet.core.possession.nonces import Nonces
 from licet.core.proxies import Proxies
 from licet.core.settings import Settings
 from licet.core.stores import open_store
+from licet.core.terms import read_terms
 from licet.core.token.claims import Profile
 from licet.core.token.signature import names_of
 from licet.core.transport import Transport
@@ -64,6 +67,21 @@ def _profile(issuer: str, settings: IssuerSettings) -> Profile:
     )
 
 
+def course(settings: Settings) -> Course:
+    """Return the course that the lives of licenses take."""
+    installed = settings.license is not None
+    written, left = settings.downgrade_to, None
+    if written is not None:
+        left = read_terms({name: value for name, value in written.items() if value is not None})
+    return Course(
+        settings.leeway,
+        # For what requests bring, grace is its issuer's alone to give.
+        grace_period=settings.grace_period if installed else 0.0,
+        downgraded=left,
+        ended=InstallationUnlicensed.because("expired") if installed else None,
+    )
+
+
 def possession(around: Surroundings, proxies: Proxies) -> Possession:
     """Return what licenses that are bound to their holder demand.
 
@@ -79,6 +97,6 @@ def possession(around: Surroundings, proxies: Proxies) -> Possession:
     return Possession(
         Dpop(clock, None if secret is None else Nonces(secret.encode(), clock)),
         Certificates(settings.client_certificate, proxies),
-        open_store(settings.store, clock),
+        open_store(around.store, clock),
         settings.external_url,
     )

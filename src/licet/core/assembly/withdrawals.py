@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from licet.core.assembly.surroundings import Surroundings
 from licet.core.events.event import Event
@@ -13,10 +14,15 @@ from licet.core.keys.keystore import KeyStore
 from licet.core.revocation.lists import StatusDocument, StatusLists
 from licet.core.revocation.pushed import Pushed
 from licet.core.revocation.standing import Standing
-from licet.core.revocation.statements import Board
+from licet.core.revocation.statements import Board, Hint
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import open_store
+from licet.core.tally import Tally
 from licet.core.transport import Transport
+
+if TYPE_CHECKING:
+    from licet.core.installation.refresh import Refresher
+    from licet.core.online.arbiter import Arbiter
 
 
 def state(around: Surroundings) -> State | None:
@@ -26,13 +32,21 @@ def state(around: Surroundings) -> State | None:
         ConfigError: nothing can be kept there.
     """
     directory = around.settings.license_state
-    if directory is None:
+    if directory is None or around.settings.mode == "off":
         return None
 
     def troubled(kind: str) -> None:
         around.bus.emit(Event("license.suspicious_activity", {"kind": kind}))
 
     return State(str(directory), around.clock, troubled)
+
+
+def tally(around: Surroundings) -> Tally:
+    """Return what counts refusals that are let pass."""
+    settings = around.settings
+    shared = settings.mode == "report" and not around.store.startswith("memory:")
+    whose = sorted(f"{name} {one.audiences}" for name, one in settings.by_issuer.items())
+    return Tally(partial(open_store, around.store, around.clock) if shared else None, whose)
 
 
 def boards(around: Surroundings, state: State | None) -> tuple[Board, ...]:
@@ -43,9 +57,9 @@ def boards(around: Surroundings, state: State | None) -> tuple[Board, ...]:
     """
     kept: tuple[Board, ...] = () if state is None else (state,)
     # What is kept in memory this process knows in any case.
-    if around.settings.store.startswith("memory:"):
+    if around.store.startswith("memory:"):
         return kept
-    return (*kept, open_store(around.settings.store, around.clock))
+    return (*kept, open_store(around.store, around.clock))
 
 
 def standing(
@@ -115,3 +129,33 @@ def pushed(
     if settings.webhook_receive_secret is None:
         return None
     return Pushed(settings.by_issuer, withdrawals, places, around.bus, around.clock)
+
+
+def follow_hints(
+    keys: Mapping[str, KeyStore],
+    standing: Standing,
+    arbiter: Arbiter | None,
+    refresher: Refresher | None,
+) -> None:
+    """Have it asked anew where something is said to have changed.
+
+    Args:
+        keys: of each issuer.
+        standing: has the status lists.
+        arbiter: asks license servers, if any are asked.
+        refresher: has the installation's license refreshed, if anything does.
+    """
+
+    def hinted(hint: Hint) -> None:
+        if hint.kind == "rotated":
+            if (rotated := keys.get(hint.issuer)) is not None:
+                rotated.hasten()
+            return
+        if (lists := standing.lists.get(hint.issuer)) is not None:
+            lists.hasten()
+        if arbiter is not None:
+            arbiter.resumed(hint.issuer, hint.name)
+        if refresher is not None:
+            refresher.hasten(hint.issuer, hint.name)
+
+    standing.withdrawals.on_hint(hinted)

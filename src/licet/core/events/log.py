@@ -19,6 +19,8 @@ logger = logging.getLogger("licet")
 LEVELS = {
     "license.verified": logging.DEBUG,
     "license.denied": logging.INFO,
+    "license.expiring": logging.WARNING,
+    "license.grace_entered": logging.WARNING,
     "license.revoked": logging.WARNING,
     "license.suspicious_activity": logging.WARNING,
     "keys.rotated": logging.INFO,
@@ -28,10 +30,17 @@ LEVELS = {
     "keys.snapshot": logging.WARNING,
     "tls.failure": logging.WARNING,
     "online.unavailable": logging.WARNING,
+    "usage.exceeded": logging.INFO,
     "clock.suspicious": logging.WARNING,
 }
 #: What strangers, or a server that is down, can bring about time and again.
-RATIONED = ("license.denied", "license.suspicious_activity", "tls.failure", "online.unavailable")
+RATIONED = (
+    "license.denied",
+    "license.suspicious_activity",
+    "tls.failure",
+    "online.unavailable",
+    "usage.exceeded",
+)
 #: Of one kind of denial or failure, this many lines in so many seconds; the rest are counted.
 DENIALS, WINDOW = 10, 60.0
 #: Denials that are this side's trouble and not their caller's.

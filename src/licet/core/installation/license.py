@@ -26,6 +26,7 @@ from licet.core.errors import (
 )
 from licet.core.flow import Flow
 from licet.core.grants import Grant
+from licet.core.lifecycle import AFTER_END, Status
 
 if TYPE_CHECKING:
     from licet.core.installation.refresh import Refresher
@@ -103,6 +104,15 @@ class _Held:
     grant: Grant
     credential: bytes = field(repr=False)
 
+    @property
+    def lateness(self) -> int:
+        """How far beyond its end the license is: 0 for not at all."""
+        return _LATE.get(self.grant.stage.status, 0)
+
+
+#: The stages that follow the end of a license, the better one first.
+_LATE = {Status.GRACE: 1, Status.DOWNGRADED: 2}
+
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
@@ -170,6 +180,8 @@ class Installation:
             failed = self._failed
             if kept is None or failed is None or now >= self._retry_at:
                 found = yield from self._latest(presented)
+                if isinstance(found, _Held) and kept is not None and found.lateness:
+                    found = yield from self._unless_later(found, kept)
                 if isinstance(found, _Held):
                     self._failed = None
                     return self._serving(found)
@@ -194,7 +206,7 @@ class Installation:
 
     def _serving(self, found: _Held) -> tuple[Grant, bytes]:
         self.kept = found.credential
-        self._have_refreshed(found.credential)
+        self._have_refreshed(found.credential, wanting=found.lateness > 0)
         return found.grant, found.credential
 
     def _have_refreshed(self, credential: bytes, *, wanting: bool = False) -> None:
@@ -213,14 +225,29 @@ class Installation:
                 candidates = yield from self._refresher.renewals.candidates(credential)
             except LicenseUnavailable as error:
                 failures.append(_Failed(error.again(), credential))
+        best: _Held | None = None
         for each in candidates:
             try:
-                return _Held((yield from self._judged(each)), each)
+                found = _Held((yield from self._judged(each)), each)
             except LicenseError as error:
                 # Kept without its trace, whose frames hold the credential.
                 failures.append(_Failed(error.again(), each))
+                continue
+            if not found.lateness:
+                return found
+            if best is None or found.lateness < best.lateness:
+                best = found
+        if best is not None:
+            return best
         undecided = [each for each in failures if isinstance(each.error, LicenseUnavailable)]
         return (undecided or failures)[0]
+
+    def _unless_later(self, found: _Held, kept: bytes) -> Flow[_Held | _Failed]:
+        """Return a replacement, or why it does not displace what is kept."""
+        current = yield from self._latest(kept)
+        if isinstance(current, _Held) and current.lateness < found.lateness:
+            return _Failed(LicenseExpired("expired"), found.credential)
+        return found
 
     def _take(self, credential: bytes) -> Flow[None]:
         """Put a refreshed token into force, if nothing stands against it.
@@ -228,7 +255,9 @@ class Installation:
         Raises:
             LicenseError: something does.
         """
-        yield from self._judged(credential)
+        grant = yield from self._judged(credential)
+        if grant.stage.status in AFTER_END:
+            raise LicenseExpired("expired")
         self.kept = credential
 
     def missing(self) -> InstallationUnlicensed:

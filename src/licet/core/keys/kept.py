@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from licet.core import files
 from licet.core.keys.jwk import VerifyKey, thumbprint
 from licet.core.token import strictjson
 
@@ -128,7 +128,7 @@ class SnapshotFile:
                 "keys": list(published.values()),
                 "withdrawn": gone[-MAX_WITHDRAWN:],
             }
-            self._replace(json.dumps(document, indent=1).encode())
+            files.replace(self._path, json.dumps(document, indent=1).encode())
             self._written = confirmed
         except OSError as error:
             self._troubled(f"unwritable:{type(error).__name__}")
@@ -153,22 +153,6 @@ class SnapshotFile:
         if not kept.thumbprints:
             raise ValueError
         return kept
-
-    def _replace(self, content: bytes) -> None:
-        """Put a new file in the place of the old one, whole or not at all."""
-        directory, name = os.path.split(os.path.abspath(self._path))
-        # 0600, and never through a link that somebody has put there.
-        handle, fresh = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self._path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(fresh)
-            raise
 
 
 def _content(path: str) -> bytes:

@@ -27,6 +27,7 @@ from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.grants import Grant
 from licet.core.judge import Judge
+from licet.core.lifecycle import AFTER_END
 from licet.core.online.domain import Domain
 from licet.core.online.memory import ANYWHERE, Place
 from licet.core.online.presented import Presented
@@ -148,7 +149,13 @@ class Arbiter(Locked):
             server.doubt(presented)
             raise
         if self._every is not None:
-            again = self._recheck(server, presented, self._every)
+            try:
+                again = self._recheck(server, presented, self._every)
+            except LicenseExpired:
+                # What follows the end of a license is settled here.
+                if grant.stage.status not in AFTER_END:
+                    raise
+                again = AGAIN_AFTER
             grant.until = min(grant.until, grant.since + again)
         return grant
 

@@ -20,6 +20,7 @@ from licet.core.documents.schedule import Instant
 from licet.core.errors import LicenseError
 from licet.core.forks import Reentrant
 from licet.core.grants import Grant
+from licet.core.lifecycle import Status
 from licet.core.online.answers import NoAnswer
 
 #: Seconds that a no is kept, a failure, and the mark of a credential with too many domains.
@@ -77,6 +78,13 @@ class Yes(NamedTuple):
         """
         wall = now.wall - self.answered.wall
         return inf if wall < -60.0 else max(now.monotonic - self.answered.monotonic, wall)
+
+    def in_grace(self, now: Instant) -> Yes:
+        """Return the same of a license that is in grace now; itself where it has none."""
+        later = self.grant.stage.after(self.grant, now.wall)
+        if isinstance(later, LicenseError) or later.stage.status is not Status.GRACE:
+            return self
+        return self._replace(grant=later)
 
 
 class _Crowd(NamedTuple):
@@ -136,6 +144,8 @@ class Memory(Reentrant):
             found = kept.get(domain)
             if found is None:
                 return None
+            if now.wall >= found.grant.ends_at:
+                found = kept[domain] = found.in_grace(now)
             if found.age(now) >= found.serves_for or now.wall >= found.grant.ends_at:
                 self._drop(case.digest, domain)
                 return None

@@ -7,14 +7,13 @@ came; what it then says is read by the one strict reading of JSON.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from licet.core.errors import LicetError
+from licet.core.standard_webhooks import key_of, signature
 from licet.core.token import strictjson
 
 #: Seconds by which the moment of sending may differ from now.
@@ -69,7 +68,7 @@ class Receiver:
     """
 
     def __init__(self, secret: str) -> None:
-        self._key = b64decode(secret.removeprefix("whsec_"), validate=True)
+        self._key = key_of(secret)
 
     def __repr__(self) -> str:
         return "Receiver()"
@@ -96,9 +95,8 @@ class Receiver:
         signatures = _only(fields, "webhook-signature").split(" ")
         if len(signatures) > MAX_SIGNATURES:
             raise DeliveryInvalid("signatures")
-        signed = b".".join((event.encode(), timestamp.encode(), body))
         # Compared as it is written: of one signature there is one text.
-        expected = b"v1," + b64encode(hmac.digest(self._key, signed, hashlib.sha256))
+        expected = signature(self._key, event, timestamp, body).encode()
         matches = [
             hmac.compare_digest(expected, one.encode("utf-8", "replace")) for one in signatures
         ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from licet.core.clock import Clock
 from licet.core.errors import LicenseError, LicenseInvalid, LicenseRevoked, LicenseUnavailable
@@ -17,12 +17,15 @@ from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.flow import Flow
 from licet.core.forks import Locked
-from licet.core.grants import Grant
+from licet.core.grants import Grant, enforced
 from licet.core.revocation.lists import StatusDocument, StatusLists
 from licet.core.revocation.statements import Subject, Withdrawal, Word, order
 from licet.core.revocation.statuslist import StatusList, read_reference
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
+
+if TYPE_CHECKING:
+    from licet.core.usage.ledger import Ledger
 
 #: Seconds that a verdict is remembered while nothing follows what other processes are told.
 UNFOLLOWED = 2.0
@@ -73,8 +76,12 @@ class Standing(Locked):
         revision: grows with everything that may change whether a license stands.
         withdrawals: what the issuer has said.
         lists: the status lists of each issuer that has some.
+        refuse: what becomes of what these licenses do not allow; raises it, unless nothing is
+            enforced.
+        usage: what counts what these licenses use; None where nothing does.
     """
 
+    usage: Ledger | None = None
     withdrawals: Withdrawals
     lists: Mapping[str, StatusLists]
 
@@ -89,6 +96,7 @@ class Standing(Locked):
         super().__init__()
         self.revision = 0
         self.refusal = refusal
+        self.refuse = enforced
         self._bus, self._forget, self._strict = bus, forget, strict
         self._monotonic, self._wall = clock.monotonic, clock.wall
 

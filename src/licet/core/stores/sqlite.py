@@ -106,6 +106,10 @@ class SQLiteStore(Store, Locked):
         """Return the generation of the latest announcement of any process."""
         return self._read(statements.generation)
 
+    def transaction(self, work: Callable[[sqlite3.Connection, float], T]) -> Effect[T]:
+        """Have `work` done in one transaction, with the wall's time, in tables of its own."""
+        return self._write(work)
+
     def close(self) -> None:
         """Close this process's connection, if there is one."""
         connection, self._connection = self._connection, None

@@ -2,6 +2,10 @@
 
     {% if_feature "analytics" %}…{% else %}…{% end_if_feature %}
 
+    {% license_banner as banner %}
+    {% if banner.in_grace %}Your license has ended: {{ banner.days_left }} days are left.{% endif %}
+    {% for used in banner.nearly_used %}{{ used.percent }} % of {{ used.limit }}{% endfor %}
+
 It decides what is shown; what may be done is for the views to demand.
 """
 
@@ -13,9 +17,16 @@ from django import template
 from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
 
+from licet.core.banner import Banner, banner
 from licet.core.context import find_entitlements
 
 register = template.Library()
+
+
+@register.simple_tag
+def license_banner() -> Banner:
+    """Return what there is to tell of the license: days left, grace, and what is nearly used up."""
+    return banner(find_entitlements())
 
 
 @register.tag

@@ -8,9 +8,6 @@ loss of the process loses one. Of an answer nothing is believed but its status.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import logging
 import random as chance
 import sqlite3
@@ -20,6 +17,7 @@ from typing import NamedTuple
 import anyio
 from anyio.abc import TaskGroup
 
+from licet.core import standard_webhooks
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.documents.exchange import retry_after
 from licet.core.latch import Latch
@@ -248,15 +246,7 @@ def signed(receiver: Receiver, message_id: str, moment: int, body: bytes) -> Req
         moment: of this attempt, seconds since the epoch.
         body: what is said.
     """
-    key = base64.b64decode(receiver.secret.removeprefix("whsec_"))
-    text = f"{message_id}.{moment}.".encode() + body
-    signature = base64.b64encode(hmac.digest(key, text, hashlib.sha256)).decode()
-    fields = {
-        "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(moment),
-        "webhook-signature": f"v1,{signature}",
-    }
+    fields = standard_webhooks.fields(receiver.secret, message_id, moment, body)
     return Request("POST", receiver.url, fields, body)
 
 

@@ -1,0 +1,48 @@
+"""Who has a seat: so many different users in a rolling length of time.
+
+A seat is its user's, and is not given back by a view that fails: whoever comes again has it
+already. Users stand in the store as digests, which cannot be read back.
+"""
+
+from __future__ import annotations
+
+from licet.core.flow import Flow
+from licet.core.stores import key
+from licet.core.usage.account import Account
+from licet.core.usage.charge import Charge
+from licet.core.usage.counting import Counting
+from licet.core.usage.period import ROLLING
+from licet.core.usage.quota import PATIENCE
+from licet.core.usage.rates import Rate
+
+#: The period of seats whose license says none.
+USUAL = "month"
+
+
+def seat(
+    counting: Counting, account: Account, name: str, user: str, ceiling: int
+) -> Flow[tuple[bool, Charge]]:
+    """Give `user` a seat if `ceiling` permits it.
+
+    Args:
+        counting: where.
+        account: whose seats.
+        name: of the limit.
+        user: who, as the application tells its users from one another.
+        ceiling: how many may be seated.
+
+    Returns:
+        Whether the user is seated, and how the limit stands.
+
+    Raises:
+        LicenseUnavailable: that cannot be told.
+    """
+    maximum, window = account.maximum(name), ROLLING[account.periods.get(name, USUAL)]
+    if ceiling == 0:
+        return False, Charge(name, 0, Rate(name, maximum, 0, min(window, PATIENCE), window))
+    issuer, license_id = account.issuer, account.license_id
+    seats = key("seats", issuer, license_id, name)
+    member = key("seat", issuer, license_id, user)
+    count, _ = yield from counting.ask(lambda store: store.admit(seats, member, ceiling, window))
+    left = min(count.resets_in, PATIENCE)
+    return count.allowed, Charge(name, 0, Rate(name, maximum, count.used, left, window))

@@ -1,0 +1,200 @@
+"""What all adapters promise of a license's life, and of modes in which nothing is enforced."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from licet.core.events.event import Event
+from tests import licenses
+from tests.licenses import INVALID, license_token
+
+if TYPE_CHECKING:
+    from tests.adapters.contract import Serving
+
+    _Base = Serving
+else:
+    _Base = object
+
+HOUR = 3_600
+
+
+def ended(ago: int = 60, **changes: Any) -> str:
+    """Return a license of two hours that ended so many seconds ago."""
+    now = int(time.time())
+    return license_token(**{"iat": now - ago - 2 * HOUR, "exp": now - ago, **changes})
+
+
+def bearer(token: str) -> list[tuple[str, str]]:
+    """Return the header lines that present `token`."""
+    return [("Authorization", f"Bearer {token}")]
+
+
+class LifeContract(_Base):
+    """The part of the suite that is about the ends of licenses."""
+
+    # -- grace -------------------------------------------------------------------------------
+
+    @pytest.mark.row("J08")
+    def test_who_presents_a_license_in_grace_is_told(self) -> None:
+        """J08: the answer says until when, first and from memory, beside what caches are told."""
+        client = self.licensed()
+        exp = int(time.time()) - 60
+        token = license_token(iat=exp - HOUR, exp=exp, grace=1_800)
+        until = datetime.fromtimestamp(exp + 1_800, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for headers in (bearer(token), [("X-License-Token", token)]) * 2:
+            answer = self.get(client, "/me", headers)
+            assert (answer.status, answer.json["status"]) == (200, "GRACE")
+            assert answer.header("License-Status") == f"grace; until={until}"
+        assert "X-License-Token" in (answer.header("Vary") or "")
+        assert self.get(client, "/reports", bearer(token)).status == 200
+        answer = self.get(client, "/me", bearer(license_token()))
+        assert answer.header("License-Status") is None
+
+    def test_grace_is_given_by_the_license_alone(self) -> None:
+        """The settings' `grace_period` is none of a license that a request brings."""
+        client = self.licensed(grace_period=HOUR)
+        for token in (ended(), ended(grace=0), ended(grace=59), ended(grace=600, trial=True)):
+            answer = self.get(client, "/me", bearer(token))
+            self.refused(client, answer, 401, "license_expired")
+
+    def test_an_installation_in_grace_serves_as_before(self, tmp_path: Path) -> None:
+        """Its callers, who brought no license, are told nothing; past the grace it is 402."""
+        path = tmp_path / "license.jwt"
+        path.write_text(ended())
+        client = self.licensed(license=f"file:{path}", grace_period=HOUR)
+        for _ in range(2):
+            answer = self.get(client, "/me")
+            assert (answer.status, answer.json["status"]) == (200, "GRACE")
+            assert answer.header("License-Status") is None
+        client = self.licensed(license=f"file:{path}", grace_period=59)
+        self.refused(client, self.get(client, "/me"), 402, "installation_unlicensed")
+
+    # -- downgrade ---------------------------------------------------------------------------
+
+    @pytest.mark.row("J07")
+    def test_something_may_be_left_of_an_expired_license(self) -> None:
+        """J07: what the settings say, and nothing of one that is wrong in another way."""
+        left = {"plan": "free", "limits": {"seats": 1}}
+        client = self.licensed(downgrade_to=left)
+        for _ in range(2):
+            answer = self.get(client, "/me", bearer(ended()))
+            assert answer.json == {
+                "license_id": "lic_1",
+                "plan": "free",
+                "features": [],
+                "seats": 1,
+                "status": "DOWNGRADED",
+                "licensed": True,
+            }
+        client.calls.clear()
+        answer = self.get(client, "/reports", bearer(ended()))
+        self.refused(client, answer, 403, "feature_not_licensed")
+        for token, status, code in (
+            (ended(issuer=licenses.FORGER), 401, "license_invalid"),
+            (ended(aud="another-product"), 401, "license_invalid"),
+            (ended(domains=["elsewhere.example"]), 403, "license_domain"),
+        ):
+            headers = [*bearer(token), ("Host", "here.example")]
+            self.refused(client, self.get(client, "/me", headers), status, code)
+
+    # -- modes -------------------------------------------------------------------------------
+
+    def test_in_report_mode_everything_passes(self) -> None:
+        """Whatever would have been refused is told and counted; entitlements say what is true."""
+        client = self.licensed(mode="report", leeway=17)
+        gate = self._gate(mode="report", leeway=17)
+        before = Counter(gate.would_refuse())
+        told: list[Event] = []
+        gate.events.subscribe(told.append)
+        good, small = license_token(), license_token(features=[], scope=None, roles=None)
+        assert self.get(client, "/me", bearer(good)).json["status"] == "ACTIVE"
+        unlicensed = [
+            None,
+            bearer(licenses.expired()),
+            bearer(""),
+            [*bearer(good), ("X-License-Token", good)],
+            *(bearer(make()) for make in INVALID.values()),
+        ]
+        for headers in unlicensed:
+            answer = self.get(client, "/me", headers)
+            assert (answer.status, answer.json["status"]) == (200, "UNLICENSED"), headers
+            assert answer.json["licensed"] is False
+        for path in ("/reports", "/scoped", "/role"):
+            for headers in (bearer(small), None):
+                assert self.get(client, path, headers).status == 200, path
+        counts = Counter(gate.would_refuse()) - before
+        assert counts["license_expired"] == 1
+        # Without a license: once for the request, and once more for each requirement.
+        assert counts["license_required"] == 1 + 3 * 2
+        assert counts["license_invalid"] == 1 + len(INVALID)
+        assert counts["license_ambiguous"] == 1
+        for code in ("feature_not_licensed", "scope_not_granted", "role_not_granted"):
+            assert counts[code] == 1
+        denied = [event for event in told if event.name == "license.denied"]
+        assert {event.data["mode"] for event in denied} == {"report"}
+
+    def test_in_report_mode_failures_pass_too(self) -> None:
+        """Keys out of reach and errors of this side are counted, and keep nobody out."""
+        client = self.client(
+            issuer=licenses.ISSUER_NAME,
+            audience=licenses.AUDIENCE,
+            jwks_url="http://127.0.0.1:9/reported.json",
+            mode="report",
+        )
+        answer = self.get(client, "/reports", bearer(license_token()))
+        assert answer.status == 200
+        gate = self._gate(mode="report", jwks_url="http://127.0.0.1:9/reported.json")
+
+        def fail(*args: object) -> Any:
+            raise RuntimeError("x")
+
+        gate.judge = gate.recall = fail
+        before = gate.would_refuse()["license_unavailable"]
+        answer = self.get(client, "/me", bearer(license_token()))
+        assert (answer.status, answer.json["status"]) == (200, "UNLICENSED")
+        assert gate.would_refuse()["license_unavailable"] == before + 1
+
+    def test_an_installation_in_report_mode_passes(self, tmp_path: Path) -> None:
+        """Without a license, and with one that has ended."""
+        path = tmp_path / "license.jwt"
+        client = self.licensed(license=f"file:{path}", mode="report")
+        assert self.get(client, "/me").json["status"] == "UNLICENSED"
+        path.write_text(licenses.expired())
+        assert self.get(client, "/reports").status == 200
+
+    def test_in_off_mode_nothing_is_looked_at(self) -> None:
+        """No key is asked for, no license read, and every requirement passes."""
+        client = self.client(
+            issuer=licenses.ISSUER_NAME,
+            audience=licenses.AUDIENCE,
+            jwks_url="http://127.0.0.1:9/off.json",
+            mode="off",
+            exempt_paths=["/health"],
+        )
+        good = license_token()
+        for headers in (None, bearer(good), bearer("rubbish"), [*bearer(good), *bearer(good)]):
+            answer = self.get(client, "/me", headers)
+            assert (answer.status, answer.json["status"]) == (200, "UNLICENSED")
+            for path in ("/reports", "/scoped", "/role", "/health", "/stream"):
+                assert self.get(client, path, headers).status == 200
+        gate = self._gate(mode="off", jwks_url="http://127.0.0.1:9/off.json")
+        assert gate.would_refuse() == {}
+        assert gate.grant_stats().misses == 0
+        assert [each.state.value for each in gate.health().values()] == ["empty"]
+
+    def _gate(self, **options: Any) -> Any:
+        """Return this process's one gate with these settings."""
+        from licet.core import gates
+
+        (gate,) = [
+            gate
+            for gate in gates._gates.values()
+            if all(getattr(gate.settings, name) == value for name, value in options.items())
+        ]
+        return gate

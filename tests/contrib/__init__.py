@@ -1,0 +1,1 @@
+"""What ties Licet to other tools."""
