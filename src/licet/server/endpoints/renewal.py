@@ -52,7 +52,7 @@ from licet.server.licenses.register import OutdatedError, Register, WithdrawnErr
 from licet.server.signing.keys import SigningKeys
 
 PATH = "/v1/licenses/refresh"
-#: Renewals of one license in a second; each leaves a line in the audit.
+#: Renewals of one license in a second; each is written to the disk.
 RATE = 2
 #: How often one is signed whose key is retired before it is written.
 ATTEMPTS = 10
