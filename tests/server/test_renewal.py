@@ -221,7 +221,7 @@ def test_a_license_is_renewed_twice_a_second_and_then_waits(
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(renewal.anyio, "sleep", sleep)
+    monkeypatch.setattr(renewal, "sleep", sleep)
     token, other = calls.issue()["token"], calls.issue()["token"]
     statuses = [calls.refresh(token).status_code for _ in range(13)]
     assert statuses == [200] * 12 + [429]

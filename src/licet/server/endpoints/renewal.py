@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import anyio
+from anyio import sleep
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -139,7 +139,7 @@ class Renewal:
             again = {"Retry-After": str(error.retry_after)}
             raise HTTPException(429, "This license was renewed just now.", again) from None
         if delay:
-            await anyio.sleep(delay)
+            await sleep(delay)
 
     async def _renewed(self, license_: License) -> Response:
         for _ in range(ATTEMPTS):
