@@ -23,6 +23,8 @@ COMMANDS = (
     "issue",
     "inspect",
     "verify",
+    "doctor",
+    "serve",
     "licenses",
     "keys",
     "validation-keys",
@@ -69,6 +71,15 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     assert output.out == ""
 
 
+@pytest.mark.parametrize("arguments", [["dmeo"], ["licenses", "show"], ["serve", "--port", "x"]])
+def test_wrong_usage_is_said_to_programs(arguments: list[str]) -> None:
+    """With `--json` it is one object on standard output as well, as any other failure."""
+    said = typed(*arguments, "--json")
+    assert said.status == 2
+    assert said.document["code"] == "usage"
+    assert said.document["detail"] in said.err
+
+
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +123,18 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     assert typed("inspect", "x") == Said(130, "", "")
 
 
+def test_a_file_that_nobody_has_thought_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system refuses is status 2 and a sentence, never a traceback with the 1 of a no."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/somewhere")
+
+    monkeypatch.setattr("licet.cli.tokens.read", refused)
+    said = typed("inspect", "x", "--json")
+    assert said.status == 2
+    assert said.document["detail"] == "/somewhere cannot be used (Permission denied)"
+
+
 def test_the_command_loads_no_framework() -> None:
     """What a command does not need it does not load: `--help` answers at once."""
     script = (
@@ -153,6 +176,26 @@ def test_a_pipeline(tmp_path: Path) -> None:
     assert issued.returncode == 0
     assert (judged.returncode, judged.stderr) == (0, b"")
     assert json.loads(judged.stdout)["features"] == ["analytics"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+@pytest.mark.parametrize("closed", [1, 2])
+def test_streams_that_are_closed(closed: int) -> None:
+    """Without standard output or standard error a command does what it does, with its status; and
+    what is for the one goes not to the other."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *command("inspect", "--json")],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    if closed == 1:
+        assert done.stderr.startswith(b"licet: there is no license")
+        assert b"Traceback" not in done.stderr
+    else:
+        assert json.loads(done.stdout)["code"] == "unusable"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise elsewhere")

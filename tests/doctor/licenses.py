@@ -42,6 +42,13 @@ def gone(ward: Ward) -> Said:
     return ward.visit(url, *options)
 
 
+@shows("license_is_a_path")
+def without_a_kind(ward: Ward) -> Said:
+    url = ward.serve(served())
+    options = (*APPLICATION, "--jwks-url", url, "--set", f"license={__file__}")
+    return ward.visit(url, *options)
+
+
 @shows("license_expired")
 def over(ward: Ward) -> Said:
     return ward.checked(ward.serve(served()), expired())

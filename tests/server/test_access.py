@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from licet.server import LicenseServer
+from licet.server.access import doors
 from licet.server.access.apikeys import ApiKeys
 from licet.server.access.doors import WRONG_RATE, Doors
 from licet.server.access.pace import Pace
@@ -201,3 +202,22 @@ def test_to_bring_no_key_is_no_guess(guarded: Guarded) -> None:
     for _ in range(WRONG_RATE + 5):
         guarded.get("/admin")
     assert guarded.waits == []
+
+
+def test_of_those_who_guess_only_so_many_wait(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From however many addresses wrong keys come, few are kept waiting; right ones come in."""
+    monkeypatch.setattr(doors, "MOST_WAITING", 1)
+    right = f"Bearer {guarded.keys.create('admin', 'vendor').key}"
+    seen = []
+
+    def meanwhile() -> None:
+        guess = guarded.get("/admin", "Bearer wrong", host="192.0.2.2")
+        seen.append((guess.status_code, guess.headers["retry-after"]))
+        seen.append(guarded.get("/admin", right, host="192.0.2.2").status_code)
+
+    guarded.while_waiting = meanwhile
+    statuses = {guarded.get("/admin", "Bearer wrong").status_code for _ in range(WRONG_RATE + 1)}
+    assert (statuses, seen) == ({401}, [(429, "5"), 200])
+    assert guarded.get("/admin", "Bearer wrong", host="192.0.2.2").status_code == 401

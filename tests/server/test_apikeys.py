@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,37 @@ def test_a_revoked_key_is_refused_at_once_and_for_good(
         assert known.find(gone.key) is None
         assert known.find(stays.key) is not None
     assert [action for _, action, _ in actions(database)].count("validation_key.revoked") == 1
+
+
+def test_a_key_that_is_revoked_as_it_is_made_opens_nothing(
+    keys: ApiKeys, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees a key in the list may revoke it, before who made it has heard of it."""
+    write_now, revoked = database.write_now, threading.Event()
+
+    def revoking(*arguments: Any, **more: Any) -> Any:
+        revoked.set()
+        return write_now(*arguments, **more)
+
+    def revoke() -> None:
+        (listed,) = keys.listing("validation")
+        monkeypatch.setattr(database, "write_now", revoking)
+        keys.revoke(str(listed["id"]))
+
+    def making(act: Any, then: Callable[[Any], object]) -> Any:
+        def meanwhile(result: object) -> None:
+            # On disk, and told to nobody.
+            revoker.start()
+            assert revoked.wait(10)
+            then(result)
+
+        return write_now(act, then=meanwhile)
+
+    revoker = threading.Thread(target=revoke)
+    monkeypatch.setattr(database, "write_now", making)
+    made = keys.create("validation", "brief")
+    revoker.join(10)
+    assert keys.find(made.key) is None
 
 
 def test_a_key_that_is_not_there_is_not_revoked(keys: ApiKeys) -> None:

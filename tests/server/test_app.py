@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -195,7 +196,36 @@ def test_health_is_looked_at_once_a_second(
         answer = client.get("/healthz")
         assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
     server.database.write_now(lambda connection: connection.execute("DROP TRIGGER refused"))
+    hands.advance(1)
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_well", [True, False])
+async def test_many_who_ask_at_once_have_one_look(
+    server: LicenseServer, monkeypatch: pytest.MonkeyPatch, is_well: bool
+) -> None:
+    """Of any number of strangers who ask for the health at once one has the disk looked at."""
+    looks: list[int] = []
+
+    def check() -> None:
+        looks.append(1)
+        if not is_well:
+            raise StorageError("no")
+
+    monkeypatch.setattr(server.signing_keys, "check", check)
+    transport, statuses = httpx.ASGITransport(server.app), list[int]()
+
+    async def ask() -> None:
+        statuses.append((await asking.get("/healthz")).status_code)
+
+    async with (
+        httpx.AsyncClient(transport=transport, base_url=ISSUER) as asking,
+        anyio.create_task_group() as strangers,
+    ):
+        for _ in range(20):
+            strangers.start_soon(ask)
+    assert (len(looks), set(statuses)) == (1, {200 if is_well else 503})
 
 
 def failing(server: LicenseServer, error: Exception, *, late: bool = False) -> None:

@@ -418,10 +418,10 @@ def test_where_the_key_is(vendor: Vendor, tmp_path: Path, monkeypatch: pytest.Mo
     assert vendor(*listing, "--admin-key", f"@{path}").status == 0
     assert vendor(*listing, "--admin-key", "-", stdin=vendor.key.encode()).status == 0
     assert vendor(*listing, "--data", tmp_path).status == 0
-    made = {"admin_key": vendor.key, "url": vendor.url}
-    (tmp_path / "dev-keys.json").write_text(json.dumps(made))
+    (tmp_path / "dev-keys.json").write_text(json.dumps({"admin_key": vendor.key}))
     assert vendor(*listing, "--data", tmp_path).status == 0
-    monkeypatch.delenv("LICET_SERVER")
+    (tmp_path / "address").write_text(f"{vendor.url}\n")
+    monkeypatch.setenv("LICET_SERVER", "http://127.0.0.1:1")
     assert vendor(*listing, "--data", tmp_path).status == 0
     # A new admin key is in the other file, and ends those before it.
     path.write_text("lak_another")
@@ -442,6 +442,8 @@ def test_what_is_no_key(vendor: Vendor, tmp_path: Path, monkeypatch: pytest.Monk
         ["--admin-key", "-"],
         ["--data", str(tmp_path)],
         ["--data", str(tmp_path / "none")],
+        # Of which not even can be said whether it is there.
+        ["--data", str(tmp_path / ("x" * 300))],
     ):
         said = vendor("keys", "list", *options)
         assert (said.status, said.out) == (2, "")

@@ -87,6 +87,8 @@ UNKNOWN: dict[str, Callable[[Request], Answer]] = {
     "away": lambda request: reply(502, b"<h1>Bad gateway</h1>", "text/html"),
     "says nothing": lambda request: reply(200, b"{}"),
     "no JSON": lambda request: reply(200, b"Welcome!", "text/html"),
+    "no number": lambda request: reply(200, b'{"state": "revoked", "seats": NaN}'),
+    "more than a number": lambda request: reply(200, b'{"state": "revoked", "seats": 1e999}'),
     "another": lambda request: reply(200, b'{"id": "lic_2", "state": "active?", "keys": 1}'),
     "compressed": lambda request: reply(200, b"{}", Content_Encoding="gzip"),
 }
@@ -210,6 +212,42 @@ def test_what_is_acknowledged_is_on_its_way_before_more_is_asked(
     assert (done.returncode, printed) == (0, [0, importing.MOST])
 
 
+ONCE = {
+    ("licenses", "issue", "--subject", "lic_1"): "lic_1 was issued, and nobody has its token",
+    ("licenses", "import", "-"): "line 1 was issued, and not all of it is printed",
+    ("validation-keys", "create", "x"): "nobody has the key lvk_1: revoke it",
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk, as Linux has it")
+@pytest.mark.parametrize("command", ONCE, ids=" ".join)
+def test_what_is_shown_once_does_not_get_out(stage: Loopback, command: tuple[str, ...]) -> None:
+    """A full disk behind the output is status 2; what was made for nobody is named, and an import
+    does not go on with lines that are issued already."""
+
+    def answer(request: Request) -> Answer:
+        made = {"id": json.loads(request.body).get("id", "lvk_1"), "token": "a.b.c", "key": "k"}
+        return reply(201, json.dumps({**made, "licenses": [made]}).encode())
+
+    stage.answer = answer
+    where = ["--server", f"http://127.0.0.1:{stage.port}", "--ca-file", str(AUTHORITY)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "licet", *command, *where],
+            input=b"{}\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    said = done.stderr.decode()
+    assert done.returncode == 2
+    assert ONCE[command] in said
+    assert "the output cannot be written" in said
+    assert "Traceback" not in said
+    assert "--after 0" not in said
+
+
 @pytest.mark.parametrize("command", [REVOKE, ("keys", "list")], ids=" ".join)
 @pytest.mark.parametrize(
     ("answer", "status", "says"),
@@ -255,7 +293,7 @@ def test_ids_are_no_addresses(stage: Loopback, license_id: str) -> None:
 @pytest.mark.parametrize("command", READS, ids=" ".join)
 def test_words_of_others(stage: Loopback, command: tuple[str, ...]) -> None:
     """Nothing that a server says reaches the terminal as something that could steer it."""
-    evil = "\x1b[2J\x9b2J\u202e\ud800"
+    evil = "\x1b[2J\x9b2J\u202e"
     names = "id name url customer plan state kid alg action subject actor problem events at".split()
     thing: dict[str, object] = {**dict.fromkeys(names, evil), evil: evil, "expires_at": evil}
     kinds = ("licenses", "keys", "validation_keys", "webhooks")

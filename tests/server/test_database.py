@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,32 @@ def test_a_closed_database_takes_nothing(database: Database) -> None:
     with pytest.raises(StorageError, match="closed"):
         database.write_now(put("a"))
     with pytest.raises(StorageError, match="closed"):
+        database.read(names)
+
+
+def test_it_is_closed_when_nobody_reads_any_longer(database: Database) -> None:
+    """Who reads in another thread while the database is closed reads to the end."""
+    reading, closing = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    def read(connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT 1")
+        reading.set()
+        assert closing.wait(10)
+        # For as long as it takes to see that it is waited for.
+        ended.join(0.1)
+        found.append(connection.execute("SELECT 2").fetchone())
+
+    reader = threading.Thread(target=database.read, args=(read,))
+    ended = threading.Thread(target=database.close)
+    reader.start()
+    assert reading.wait(10)
+    ended.start()
+    closing.set()
+    reader.join(10)
+    ended.join(10)
+    assert found == [(2,)]
+    with pytest.raises(StorageError):
         database.read(names)
 
 

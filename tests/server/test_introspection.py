@@ -100,6 +100,17 @@ def test_what_is_not_active_is_nothing_else(calls: Calls, hands: Hands) -> None:
         assert introspect(calls, credential).json() == {"active": False}
 
 
+def test_a_token_that_has_ended_is_not_active(calls: Calls, hands: Hands) -> None:
+    """It is the token that is asked about (RFC 7662, section 4), though its license was renewed."""
+    old = calls.issue(expires_in=1000)["token"]
+    hands.advance(999)
+    new = calls.refresh(old).json()["token"]
+    assert introspect(calls, old).json()["active"] is True
+    hands.advance(1)
+    assert introspect(calls, old).json() == {"active": False}
+    assert introspect(calls, new).json()["active"] is True
+
+
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,38 @@ def test_a_license_ends(terms: dict[str, Any], seen: list[str]) -> None:
 def test_a_license_holds_where_it_says(domain: str, word: str) -> None:
     """Names and wildcards cover what they say, however they were written."""
     assert verdict(a_license(domains=["Example.COM", "*.example.com"]), domain=domain) == word
+
+
+@pytest.mark.parametrize("domain", ["*.example.com", "a_b.example.com", "1.2", "[::1]", "a..b"])
+def test_what_is_no_host_is_no_domain(domain: str) -> None:
+    """What no gate would take for a host, or spells otherwise, is allowed by no license."""
+    listed = [domain, "*.example.com", "::1"]
+    assert verdict(a_license(domains=listed), domain=domain) == "domain_mismatch"
+
+
+def test_a_yes_is_kept_no_longer_than_its_license_lasts() -> None:
+    """Whoever keeps a yes for as long as it says keeps it to the end at most, in whole seconds."""
+    license_ = a_license(grace=500)
+
+    def kept(license_: License, age: float) -> object:
+        return validation(license_, "acme-reports", None, BEGIN + age, 60)["cache_for"]
+
+    assert [kept(license_, age) for age in (0, 1440, 1490, 1499.5)] == [60, 60, 10, 1]
+    assert kept(replace(license_, presented_until=BEGIN + 700), 680) == 20
+
+
+@pytest.mark.parametrize("domain", ["127.0.0.1", "::1", "localhost", "xn--mnchen-3ya.example"])
+def test_every_kind_of_host_is_a_domain(domain: str) -> None:
+    """Names and addresses are found as gates spell them."""
+    listed = ["127.0.0.1", "[::1]", "localhost", "m\xfcnchen.example"]
+    assert verdict(a_license(domains=listed), domain=domain) == "valid"
+
+
+def test_a_wildcard_covers_no_public_suffix() -> None:
+    """A host of which others have parts is nobody's, also below a name that somebody has."""
+    license_ = a_license(domains=["*.amazonaws.com"])
+    assert verdict(license_, domain="shop.amazonaws.com") == "valid"
+    assert verdict(license_, domain="s3.amazonaws.com") == "domain_mismatch"
 
 
 def test_a_single_domain_is_a_domain() -> None:

@@ -128,6 +128,7 @@ def test_a_key_file_that_cannot_be_used_is_said_to_be(
         assert str(path) not in answer.text
     assert client.get("/.well-known/jwks.json").status_code == 200
     path.chmod(0o600)
+    hands.advance(1)
     assert client.get("/healthz").status_code == 200
 
 

@@ -127,3 +127,19 @@ def test_a_receiver_that_is_gone_does_not_fill_the_disk(
     assert len(stock.waiting(database, "wh_1")) == 2
     assert len(stock.waiting(database, "wh_2")) == 1
     assert "receiver=wh_1 event=license.revoked waiting=2" in caplog.text
+
+
+def test_what_applications_cause_leaves_room_for_what_the_vendor_does(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However much is suspicious while a receiver is away, it hears of each revocation later."""
+    monkeypatch.setattr(outbox, "MOST_WAITING", 4)
+    stock.receiver(database, "wh_1", "license.revoked license.suspicious_activity")
+    stock.license_(database)
+    for _ in range(10):
+        tell(database, "license.suspicious_activity", "lic_1")
+    assert caplog.text == ""
+    for _ in range(2):
+        tell(database, "license.revoked", "lic_1")
+    events = [body["type"] for body in stock.waiting(database, "wh_1")]
+    assert events == ["license.suspicious_activity"] * 2 + ["license.revoked"] * 2

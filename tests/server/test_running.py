@@ -22,8 +22,10 @@ from licet.server.running import lock
 from licet.server.running.connection import MOST_HEAD, Parser
 from licet.server.running.serving import Serving
 from licet.server.running.sockets import is_loopback, listen, url_of
+from tests.core.loopback import until
 from tests.server.running import PATIENCE, REQUEST, Echo, ask, connected, serving
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 PARSERS: list[Parser] = ["h11", "httptools"]
 
 
@@ -80,6 +82,19 @@ def test_an_application_that_does_not_start_is_an_error() -> None:
     assert told == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, 1)
+
+
+def test_nobody_hears_that_it_is_ready(caplog: pytest.LogCaptureFixture) -> None:
+    """Where `ready` cannot tell, as to a pipe that is broken, it ends well, and `run` says why."""
+
+    def unheard() -> None:
+        raise BrokenPipeError
+
+    echo = Echo()
+    with pytest.raises(BrokenPipeError):
+        Serving(echo, listen("127.0.0.1", 0), ready=unheard).run()
+    assert echo.has_ended
+    assert "Traceback" not in caplog.text
 
 
 def test_a_request_under_way_is_answered_before_the_end() -> None:
@@ -161,6 +176,71 @@ def test_a_head_without_an_end_is_bounded(echo: Echo, address: tuple[str, int]) 
                 time.sleep(0.0005)
         assert sent < 100 * MOST_HEAD
     assert echo.scopes == []
+
+
+@pytest.mark.parametrize("begun", [b"0\r\nT: ", b"0\r\n", b"5;"], ids=["field", "fields", "size"])
+def test_what_stands_around_a_body_is_bounded(address: tuple[str, int], begun: bytes) -> None:
+    """Neither a trailer field, nor many of them, nor what describes a part goes on and on."""
+    part = b"T: a\r\n" * 1000 if begun == b"0\r\n" else b"a" * 6000
+    with connected(address) as connection:
+        connection.sendall(CHUNKED + begun)
+        sent = 0
+        with suppress(OSError):
+            while sent < 100 * MOST_HEAD:
+                sent += connection.send(part)
+                time.sleep(0.0005)
+        assert sent < 100 * MOST_HEAD
+
+
+def test_what_comes_while_a_request_is_answered_is_bounded(
+    echo: Echo, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head of the next request has its end, or none of it is read before."""
+    monkeypatch.setattr(echo, "takes", 2.0)
+    with connected(address) as connection:
+        connection.settimeout(0.1)
+        connection.sendall(REQUEST + b"GET / HTTP/1.1\r\nX-Long: ")
+        sent = 0
+        with suppress(OSError):
+            while sent < 500 * MOST_HEAD:
+                sent += connection.send(b"a" * 65_536)
+        assert sent < 500 * MOST_HEAD
+
+
+def test_trailers_are_no_header_fields(echo: Echo, address: tuple[str, int]) -> None:
+    """What is sent behind a body is not what the application is told stood before it."""
+    with connected(address) as connection:
+        connection.sendall(CHUNKED + b"5\r\nhello\r\n0\r\nAuthorization: late\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        (scope,) = echo.scopes
+        assert [name for name, _ in scope["headers"]] == [b"host", b"transfer-encoding"]
+        assert ask(connection) == b"hello"
+
+
+def test_who_reads_no_answer_is_hung_up_on(
+    echo: Echo, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes nothing of an answer is let go; who takes it slowly gets all of it."""
+    body = b"a" * (16 << 20)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    monkeypatch.setattr(connections, "TAKEN_WITHIN", 0.2)
+    with connected(address) as connection:
+        connection.sendall(head + body)
+        answer = 0
+        while answer < len(body):
+            received = connection.recv(1 << 20)
+            assert received
+            answer += len(received)
+            time.sleep(0.01)
+    with connected(address) as connection:
+        connection.sendall(head + body)
+        until(lambda: len(echo.scopes) == 2)
+        time.sleep(0.6)
+        answer = 0
+        with suppress(ConnectionError):
+            while received := connection.recv(1 << 20):
+                answer += len(received)
+        assert answer < len(body)
 
 
 def test_a_body_is_not_bounded_as_a_head_is(address: tuple[str, int]) -> None:

@@ -7,6 +7,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,13 @@ import trustme
 
 pytest.importorskip("uvicorn")
 
+from licet.core.tls import classify
 from licet.server.errors import ServerError
+from licet.server.running import connection as connections
 from licet.server.running import extension
 from licet.server.running.connection import Parser
 from licet.server.running.reloading import Reloading
+from licet.server.running.serving import END_WITHIN
 from licet.server.running.tls import TlsFiles
 from tests.core.loopback import until
 from tests.server.running import Echo, ask, connected, serving, shown_by
@@ -54,6 +58,20 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     """A server whose files nobody replaces."""
     with serving(Echo(), tls=Reloading(Site(tmp_path_factory.mktemp("site")).files)) as where:
         yield where
+
+
+def test_clients_that_idle_do_not_hold_up_the_end(
+    site: Site, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that are kept for later, and not looked at, are ended with the server."""
+    monkeypatch.setattr(connections, "CLOSED_WITHIN", 0.05)
+    with ExitStack() as kept:
+        with serving(echo, tls=Reloading(site.files)) as address:
+            for _ in range(3):
+                assert ask(kept.enter_context(connected(address, client()))) == b"hello"
+            begun = time.monotonic()
+        assert time.monotonic() - begun < END_WITHIN / 2
+    assert echo.has_ended
 
 
 @pytest.mark.parametrize("parser", PARSERS)
@@ -109,6 +127,26 @@ def test_a_certificate_can_be_demanded(tmp_path: Path, echo: Echo) -> None:
     with serving(echo, tls=Reloading(Site(tmp_path, client_required=True).files)) as address:
         assert _is_served(address, client(HOLDER))
         assert not _is_served(address, client())
+
+
+@pytest.mark.parametrize(
+    ("shown", "version"),
+    # In TLS 1.2 who shows none is told of a failure, and not of which.
+    [(None, 0x0304), (STRANGER, 0x0304), (STRANGER, 0x0303)],
+    ids=["none", "a stranger's", "a stranger's in TLS 1.2"],
+)
+def test_who_is_turned_away_is_told_why(
+    tmp_path: Path, shown: trustme.LeafCert | None, version: int
+) -> None:
+    """The alert about a certificate gets out, so that clients do not take it for an outage."""
+    context = client(shown, ssl.TLSVersion(version))
+    with (
+        serving(Echo(), tls=Reloading(Site(tmp_path, client_required=True).files)) as address,
+        pytest.raises(ssl.SSLError) as raised,
+        connected(address, context) as connection,
+    ):
+        ask(connection)
+    assert classify(raised.value).problem == "client_certificate"
 
 
 @pytest.mark.parametrize("ciphers", ["AES128-SHA256", "ECDHE-ECDSA-AES128-SHA256"])

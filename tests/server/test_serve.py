@@ -226,14 +226,13 @@ def test_the_keys_of_development_are_made_anew_where_they_open_nothing(
     server: LicenseServer, tmp_path: Path
 ) -> None:
     """A key that the database does not know, or has revoked, is replaced; the other one is kept."""
-    first = keyfiles.dev_keys(server.api_keys, tmp_path, "http://a")
-    assert keyfiles.dev_keys(server.api_keys, tmp_path, "http://b") == first
-    assert '"url": "http://b"' in (tmp_path / keyfiles.DEV).read_text()
+    first = keyfiles.dev_keys(server.api_keys, tmp_path)
+    assert keyfiles.dev_keys(server.api_keys, tmp_path) == first
     server.api_keys.revoke(first["validation_key"].rsplit("_", 1)[0][:20])
-    second = keyfiles.dev_keys(server.api_keys, tmp_path, "http://b")
+    second = keyfiles.dev_keys(server.api_keys, tmp_path)
     assert second["admin_key"] == first["admin_key"]
     assert second["validation_key"] != first["validation_key"]
-    third = keyfiles.dev_keys(server.api_keys, tmp_path, "http://b", renew=True)
+    third = keyfiles.dev_keys(server.api_keys, tmp_path, renew=True)
     assert third["validation_key"] == second["validation_key"]
     assert server.api_keys.find(second["admin_key"]) is None
     for key in third.values():
@@ -241,24 +240,36 @@ def test_the_keys_of_development_are_made_anew_where_they_open_nothing(
 
 
 @posix
+def test_its_directory_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner needs no more than `--data`, with `--dev` and without, wherever it listens; and the
+    key goes nowhere else."""
+    for name in ("LICET_SERVER", "LICET_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    settled = [f"--{name}={text}" for name, text in SETTLED.items()]
+    for arguments in ([*settled, "--json"], ["--dev", "--json"]):
+        with served(tmp_path / "data", *arguments):
+            assert licet("keys", "list", "--data", tmp_path / "data").status == 0
+
+
+@posix
 def test_a_file_of_keys_that_others_may_read_is_refused(
     server: LicenseServer, tmp_path: Path
 ) -> None:
     """So is one that holds no keys; each with what to do."""
-    keyfiles.dev_keys(server.api_keys, tmp_path, "http://a")
+    keyfiles.dev_keys(server.api_keys, tmp_path)
     path = tmp_path / keyfiles.DEV
     path.chmod(0o640)
     with pytest.raises(ServerError, match="mode 0640") as raised:
-        keyfiles.dev_keys(server.api_keys, tmp_path, "http://a")
+        keyfiles.dev_keys(server.api_keys, tmp_path)
     assert "chmod 600" in raised.value.remedy
     path.chmod(0o600)
     path.write_text("[" * 10_000)
     with pytest.raises(ServerError, match="holds no keys"):
-        keyfiles.dev_keys(server.api_keys, tmp_path, "http://a")
+        keyfiles.dev_keys(server.api_keys, tmp_path)
     path.unlink()
     path.mkdir()
     with pytest.raises(ServerError, match="cannot be read"):
-        keyfiles.dev_keys(server.api_keys, tmp_path, "http://a")
+        keyfiles.dev_keys(server.api_keys, tmp_path)
 
 
 def test_an_admin_key_that_cannot_be_left_opens_nothing(

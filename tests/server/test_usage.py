@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
+import httpx
 import pytest
 
 from licet.core.usage.spool import MemorySpool
 from licet.core.usage.sums import Place, Sum, hour_of
-from licet.server import LicenseServer
+from licet.server import LicenseServer, audit
 from licet.server import usage as module
+from licet.server.endpoints import usage as endpoint
 from licet.server.storage.database import Database, StorageError
 from licet.server.usage import Counter, Used, beginning, end, totals
 from tests.core.hands import Hands
 from tests.server import stock
+from tests.server.conftest import ISSUER
 
 if TYPE_CHECKING:
     import httpx2
@@ -231,6 +237,56 @@ def test_a_sum_stays_a_number_of_json(application: Application) -> None:
     for batch_id in ("b1", "b2"):
         application.report(batch_id, *[application.count(count=2**53)] * 3)
     assert application.totals()["apiCalls"]["used"] == 2**53
+
+
+@pytest.mark.anyio
+async def test_a_revocation_waits_for_few_reports(
+    application: Application,
+    server: LicenseServer,
+    admin: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many reports come at once, few are written before it, and few are kept waiting."""
+    monkeypatch.setattr(endpoint, "MOST_WAITING", 30)
+    written: list[str] = []
+    count, change = module.count, audit.record
+
+    def counted(*about: Any) -> bool:
+        written.append("report")
+        return count(*about)
+
+    def recorded(connection: sqlite3.Connection, *about: Any, **detail: Any) -> None:
+        written.append(about[2])
+        change(connection, *about, **detail)
+
+    monkeypatch.setattr(module, "count", counted)
+    monkeypatch.setattr(audit, "record", recorded)
+    opened, statuses = threading.Event(), list[int]()
+    server.database.write_later(lambda connection: opened.wait(5))
+
+    async def report(number: int) -> None:
+        body = {"batch_id": str(number), "license_id": "lic_1", "counters": []}
+        answer = await asking.post("/v1/usage", headers=application.headers, json=body)
+        statuses.append(answer.status_code)
+
+    with anyio.fail_after(10):
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(server.app), base_url=ISSUER) as asking,
+            anyio.create_task_group() as applications,
+        ):
+            for number in range(50):
+                applications.start_soon(report, number)
+            while len(statuses) < 50 - 30 - endpoint.AT_ONCE:
+                await anyio.lowlevel.checkpoint()
+            assert set(statuses) == {503}
+            applications.start_soon(
+                partial(asking.post, "/v1/licenses/lic_1/revoke", headers=admin, json={})
+            )
+            while server.database._waiting.qsize() < endpoint.AT_ONCE + 1:
+                await anyio.lowlevel.checkpoint()
+            opened.set()
+    assert statuses.count(204) == 30 + endpoint.AT_ONCE
+    assert written.index("license.revoked") <= 2 * endpoint.AT_ONCE
 
 
 def test_usage_of_an_unknown_license_is_404(application: Application) -> None:

@@ -121,6 +121,8 @@ def test_only_its_own_tokens_are_known(calls: Calls, server: LicenseServer) -> N
         own.sign({**claims, "sub": "lic_other"}),
         own.sign({**claims, "sub": 7}),
         own.sign({**claims, "exp": "never"}),
+        own.sign({**claims, "grace": "some"}),
+        own.sign({**claims, "nbf": None}),
         "a.b.c",
         "..",
         "",

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import licet
 from licet.cli import admin, demo, doctor, inspect, issue, keygen, serve, verify
 from licet.cli.command import Parser, shield
-from licet.cli.output import UNUSABLE, Failed, print_json, tell
+from licet.cli.output import UNUSABLE, Failed, print_json, tell, why
 
 __all__ = ["main"]
 
@@ -39,8 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the arguments are wrong (2), or all they ask for is `--help` or `--version` (0).
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Closed by who started it: what is said is for nobody, its number for no other file.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays
+        elif isinstance(stream, io.TextIOWrapper):
             # A name that the terminal has no letters for is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -51,9 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # What is still in the buffer would be complained about when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except OSError as error:
+        # Of files and servers is told where they are used: this is about what it prints to.
+        _drop_output()
+        tell(f"the output cannot be written ({why(error)}): make room, or print elsewhere")
+        return UNUSABLE
+
+
+def _drop_output() -> None:
+    """See to it that what is still in the buffer is not tried again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _carry_out(argv: Sequence[str] | None) -> int:
@@ -68,6 +81,12 @@ def _carry_out(argv: Sequence[str] | None) -> int:
         done: int = arguments.run(arguments)
     except Failed as failed:
         status, document, sentence = failed.status, failed.document, str(failed)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Commands name what to do about their files; this one nobody has thought of.
+        unforeseen = Failed(f"{error.filename} cannot be used ({why(error)})", "see who may use it")
+        status, document, sentence = UNUSABLE, unforeseen.document, str(unforeseen)
     except ConfigError as error:
         status, sentence = UNUSABLE, str(error)
         document = {"code": "config_error", "detail": sentence, "remedy": error.remedy}

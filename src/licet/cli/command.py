@@ -6,9 +6,9 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from licet.cli.output import UNUSABLE
+from licet.cli.output import UNUSABLE, print_json
 
 # One in 64 thumbprints (RFC 7638) begins as an option does.
 _KEY_ID = re.compile(r"-[A-Za-z0-9_-]{42}")
@@ -17,18 +17,29 @@ _KEY_ID = re.compile(r"-[A-Za-z0-9_-]{42}")
 class Parser(argparse.ArgumentParser):
     """A parser that learns what it reads when it is needed: of all there are, one or two are.
 
+    What is wrong with what was typed is told to programs as well, where they are to be told.
+
     Attributes:
         fill: adds what it reads, once.
     """
 
     fill: Callable[[argparse.ArgumentParser], object] | None = None
+    _is_for_programs = False
 
-    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+    def parse_known_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
         """Parse, as any parser does."""
         fill, self.fill = self.fill, None
         if fill is not None:
             fill(self)
-        return super().parse_known_args(*args, **kwargs)
+        self._is_for_programs = "--json" in (args or ())
+        return super().parse_known_args(args, *rest, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with 2."""
+        if self._is_for_programs:
+            remedy = f"`{self.prog} --help` shows how it is written"
+            print_json({"code": "usage", "detail": message, "remedy": remedy})
+        super().error(message)
 
 
 def command(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from licet.core.events.log import printable as printable  # what else is shown is shown by it
@@ -74,6 +75,21 @@ def why(error: Exception) -> str:
 def tell(sentence: str) -> None:
     """Say something beside the output: to whoever watches, on standard error."""
     print(f"licet: {printable(sentence)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def once(lost: str) -> Iterator[None]:
+    """Print what nobody is shown again; where that fails, say beside it what is to be done.
+
+    Args:
+        lost: what nobody has got then, and the remedy.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, KeyboardInterrupt):
+        tell(lost)
+        raise
 
 
 def split(values: Iterable[str] | None) -> list[str] | None:

@@ -104,12 +104,13 @@ def _serve(arguments: argparse.Namespace) -> None:
         keys: dict[str, str] = {}
         if arguments.dev:
             server = stack.enter_context(opened(replace(configuration, url=url), url))
-            keys = keyfiles.dev_keys(server.api_keys, configuration.data, url, renew=renew)
+            keys = keyfiles.dev_keys(server.api_keys, configuration.data, renew=renew)
         else:
             server = stack.enter_context(LicenseServer(configuration))
             made = keyfiles.admin_key(server.api_keys, configuration.data, renew=renew)
             if made is not None:
                 tell(f"its admin key is in {made}: keep it, it opens everything")
+        keyfiles.leave_address(configuration.data, url)
         told = {"url": url, "issuer": server.issuer, "audience": server.audience, **keys}
         # What was made until now stays: no collection while callers wait needs to look at it.
         gc.freeze()

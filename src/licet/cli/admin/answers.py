@@ -7,7 +7,6 @@ server says so, or was never asked.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from licet.cli.output import NOT, UNDECIDED, Failed
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from licet.core.transport import Response, TransportError
 
 _PROBLEM = "application/problem+json"
+#: Of all objects of an answer together: a page has a thousand licenses.
+_MOST_MEMBERS = 10**6
 #: What ends a handshake before anything is asked, whoever ended it.
 _NEVER_ASKED = frozenset(("certificate", "protocol", "pin"))
 _OURS = frozenset(("client_certificate", "not_tls", "files"))
@@ -166,8 +167,9 @@ def _unsure(what: str, unsure: tuple[str, str] | None, remedy: str) -> Undecided
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
+    from licet.core.token import strictjson
+
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
+        return strictjson.loads(body, max_members=_MOST_MEMBERS)
+    except ValueError:
         return None
-    return content if isinstance(content, dict) else None

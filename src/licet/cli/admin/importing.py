@@ -1,8 +1,8 @@
 """`licet licenses import`: many licenses, some hundred at a time, each batch as a whole or not.
 
-What was acknowledged is printed before the next batch is sent, so that whatever ends the command,
-its output says what is issued. Ids are drawn here where lines have none: of a batch without an
-answer they are known, too.
+What was acknowledged is printed before the next batch is sent. Ids are drawn here where lines have
+none: of a batch without an answer they are known, too, unless the command is killed. Then only
+lines that bring their own ids cannot be issued twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 from licet.cli.admin import listing, options
 from licet.cli.admin.answers import Refused, Unsure
 from licet.cli.admin.connection import Server
-from licet.cli.output import DONE, Failed, print_json, tell, why
+from licet.cli.output import DONE, Failed, once, print_json, tell, why
 
 #: Licenses and bytes of one batch, and bytes of a line, that the server takes.
 MOST, MOST_BYTES, LONGEST = 500, 7 * 2**20, 64 * 1024
@@ -40,9 +40,11 @@ For each a line is printed, with its id, its token and any key:
 
 They go out in batches, each of which is issued as a whole or not at all. Where
 it stops, it says how far it is, and by which --after it goes on. Lines whose
-fate is unknown are printed with "code": "unsure"."""
+fate is unknown are printed with "code": "unsure". A line with an id of its own
+is never issued twice."""
 
 _ANEW = "nobody has their tokens: revoke them, and issue others"
+_MISSING = "`licet audit` has the ids; revoke those that are missing, and issue others"
 
 
 class _Batch(NamedTuple):
@@ -55,6 +57,11 @@ class _Batch(NamedTuple):
     def __str__(self) -> str:
         first, last = self.numbers[0], self.numbers[-1]
         return f"line {first}" if first == last else f"lines {first} to {last}"
+
+    @property
+    def was(self) -> str:
+        """The verb that its name goes with."""
+        return "was" if len(self.ids) == 1 else "were"
 
 
 def add_to(licenses: Any) -> None:
@@ -81,13 +88,18 @@ def _run(arguments: argparse.Namespace) -> int:
     with _opened(arguments.file) as file:
         try:
             for batch in _batches(file, done):
-                _issue(server, batch)
+                licenses = _issued(server, batch)
+                # Before they are printed: what does not get out is issued all the same.
                 done, issued = batch.numbers[-1], issued + len(batch.ids)
+                with once(f"{batch} {batch.was} issued, and not all of it is printed: {_MISSING}"):
+                    for number, each in zip(batch.numbers, licenses, strict=True):
+                        print_json({"line": number, **each})
                 if time.monotonic() >= told_at + TOLD_EVERY:
                     told_at = time.monotonic()
                     tell(f"{issued:,} licenses are issued")
         except BaseException as error:
-            first = "when that is settled, " * isinstance(error, Unsure | KeyboardInterrupt)
+            is_settled = isinstance(error, Failed) and not isinstance(error, Unsure)
+            first = "" if is_settled else "when that is settled, "
             tell(f"{issued:,} licenses are issued, up to line {done}")
             tell(f"{first}--after {done} goes on behind it")
             raise
@@ -142,10 +154,10 @@ def _read(line: bytes, number: int) -> tuple[str, bytes]:
     return str(license_id), json.dumps(license_).encode() + b"\n"
 
 
-def _issue(server: Server, batch: _Batch) -> None:
-    """Have a batch issued, and print what comes back."""
+def _issued(server: Server, batch: _Batch) -> list[Any]:
+    """Have a batch issued, and return what comes back."""
     unsure = (
-        f"whether {batch} {'was' if len(batch.ids) == 1 else 'were'} issued",
+        f"whether {batch} {batch.was} issued",
         f"`licet licenses show {batch.ids[0]}` tells it for all of them; {_ANEW}",
     )
     try:
@@ -165,9 +177,7 @@ def _issue(server: Server, batch: _Batch) -> None:
         if isinstance(error, KeyboardInterrupt):
             tell(f"{unsure[0]} is unknown: {unsure[1]}")
         raise
-    for number, each in zip(batch.numbers, _listed(answer), strict=True):
-        print_json({"line": number, **each})
-    sys.stdout.flush()
+    return _listed(answer)
 
 
 def _listed(answer: dict[str, Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from licet.cli import license_options
 from licet.cli.admin import options
 from licet.cli.admin.answers import has_texts
-from licet.cli.output import DONE, Failed, print_json, tell
+from licet.cli.output import DONE, Failed, once, print_json, tell
 
 _DESCRIPTION = """\
 Has the server sign a license and keep a record of it, and prints it, alone:
@@ -65,10 +65,11 @@ def _run(arguments: argparse.Namespace) -> int:
             f"it takes {len(token):,} bytes; gates accept {COMFORTABLE_SIZE:,} unless "
             "LICET_MAX_TOKEN_SIZE says otherwise, and many servers refuse headers over 8 KiB"
         )
-    if arguments.json:
-        print_json({**answer, "bytes": len(token)})
-        return DONE
-    print(token)
-    if arguments.key:
-        print(answer["key"])
+    with once(f"{license_id} was issued, and nobody has its token: {_ANEW}"):
+        if arguments.json:
+            print_json({**answer, "bytes": len(token)})
+            return DONE
+        print(token)
+        if arguments.key:
+            print(answer["key"])
     return DONE

@@ -153,18 +153,26 @@ def secret(argument: str, ways: str) -> str:
 def _local(data: Path) -> tuple[str | None, str]:
     """Return where the server of a directory is, if that is known, and its admin key."""
     remedy = "name the directory of `licet serve`, on this machine, whose owner you are"
-    dev, alone = data / "dev-keys.json", data / "admin-key"
+    address, dev, alone = data / "address", data / "dev-keys.json", data / "admin-key"
+    url = _read(address, remedy) if _made(address) else None
     # The later of the two: a new admin key ends the earlier ones.
-    if not dev.exists() or (alone.exists() and alone.stat().st_mtime > dev.stat().st_mtime):
-        return None, _read(alone, remedy)
+    if _made(alone) >= _made(dev):
+        return url, _read(alone, remedy)
     try:
         made = json.loads(_read(dev, remedy))
     except (ValueError, RecursionError):
         made = None
     if not isinstance(made, dict) or not isinstance(made.get("admin_key"), str):
         raise Failed(f"there is no admin key in {dev}", remedy)
-    url = made.get("url")
-    return url if isinstance(url, str) else None, made["admin_key"]
+    return url, made["admin_key"]
+
+
+def _made(path: Path) -> float:
+    """Return when a file was made, 0 where none can be seen."""
+    try:
+        return path.stat().st_mtime
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _read(path: Path, remedy: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from licet.cli.admin import listing, options
 from licet.cli.admin.answers import has_texts
-from licet.cli.output import DONE, print_json, print_members, tell
+from licet.cli.output import DONE, once, print_json, print_members, tell
 
 _DESCRIPTION = """\
 The keys that applications show to the license server, to ask whether a
@@ -70,10 +70,11 @@ def _create(arguments: argparse.Namespace) -> int:
             "`licet validation-keys list` tells; one that nobody has is to be revoked",
         ),
     )
-    if arguments.json:
-        print_json(answer)
-        return DONE
-    print(answer["key"])
+    with once(f"nobody has the key {answer['id']}: revoke it, and make another"):
+        if arguments.json:
+            print_json(answer)
+            return DONE
+        print(answer["key"])
     tell(f"its id is {answer['id']}; the key is not shown again")
     return DONE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ OPAQUE = Kind(
     "set LICET_VALIDATION_URL, or --set validation_url=…: only the license server knows of it",
 )
 MISSING = Kind("license_missing", "fault", "put the license there, or correct LICET_LICENSE")
+PATH = Kind("license_is_a_path", "fault", "write LICET_LICENSE=file:PATH")
 #: Seconds that the core may take for a judgement.
 JUDGED_WITHIN = 10.0
 
@@ -31,6 +33,8 @@ def installed(settings: Settings) -> bytes | Finding | None:
     """Return the license of the installation, None where its settings name none."""
     if settings.license is None:
         return None
+    if os.path.isfile(settings.license.removeprefix("@")):
+        return PATH("what the settings give as the license is the path of a file")
     source = LicenseSource(settings.license, SYSTEM_CLOCK)
     found = source.read()
     if found is None:

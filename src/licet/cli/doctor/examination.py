@@ -31,12 +31,12 @@ from licet.cli.doctor.finding import OUT_OF_TIME, UNREACHED, Finding, Group, Kin
 from licet.cli.doctor.patience import OutOfTime, Patience
 from licet.cli.doctor.target import Target
 from licet.cli.output import tell
+from licet.core.assembly.surroundings import tls_options
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.keys.jwk import KeySet
 from licet.core.keys.keystore import CONTENT_TYPES, MAX_BYTES
 from licet.core.revocation.lists import CONTENT_TYPES as LISTS
 from licet.core.revocation.statuslist import MAX_TOKEN
-from licet.core.tls import TlsOptions
 from licet.core.transport import Response, Transport
 
 #: By what is there: the media types asked for, and the longest answer in bytes.
@@ -64,15 +64,7 @@ class Examination:
     ) -> None:
         self._chosen, self._settings, self._patience = chosen, chosen.settings, patience
         self._targets, self._credential, self._wall = targets, license, time.wall
-        settings = chosen.settings
-        self._tls = TlsOptions(
-            minimum=settings.tls_minimum,
-            ca_file=settings.tls_ca_file,
-            ciphers=settings.tls_ciphers,
-            pins=settings.tls_pins or (),
-            client_cert=settings.tls_client_cert,
-            client_key=settings.tls_client_key,
-        )
+        self._tls = tls_options(chosen.settings)
         self._context = self._tls.context()
         self._transport = Transport(self._context)
         #: What is served now, by issuer.

@@ -42,6 +42,18 @@ class Surroundings(NamedTuple):
         return cls(settings, clock, bus, _contexts(settings, bus))
 
 
+def tls_options(settings: Settings) -> TlsOptions:
+    """Return how TLS is spoken by the settings."""
+    return TlsOptions(
+        minimum=settings.tls_minimum,
+        ca_file=settings.tls_ca_file,
+        ciphers=settings.tls_ciphers,
+        pins=settings.tls_pins or (),
+        client_cert=settings.tls_client_cert,
+        client_key=settings.tls_client_key,
+    )
+
+
 def _contexts(settings: Settings, bus: EventBus) -> Contexts:
     """Return what all connections of a gate are made with.
 
@@ -56,17 +68,7 @@ def _contexts(settings: Settings, bus: EventBus) -> Contexts:
     def refused(error: ConfigError) -> None:
         bus.emit(Event("tls.failure", {"kind": "certificate", "problem": error.problem}))
 
-    made = Contexts(
-        TlsOptions(
-            minimum=settings.tls_minimum,
-            ca_file=settings.tls_ca_file,
-            ciphers=settings.tls_ciphers,
-            pins=settings.tls_pins or (),
-            client_cert=settings.tls_client_cert,
-            client_key=settings.tls_client_key,
-        ),
-        refused=refused,
-    )
+    made = Contexts(tls_options(settings), refused=refused)
     asked = (one.jwks_url or one.validation_url for one in settings.by_issuer.values())
     if settings.refresh_url or any(asked):
         # Now, and not in the first request that needs it: it takes a while.

@@ -73,8 +73,14 @@ class Domains:
             BadHost: the request has no host, or not one.
         """
         host = circumstances.domain()
-        if host is None:
-            return False
+        return host is not None and self.allows(host)
+
+    def allows(self, host: str) -> bool:
+        """Whether a host is listed, or one label longer than a wildcard's name.
+
+        Args:
+            host: as `licet.core.hosts` spells it.
+        """
         if host in self.names:
             return True
         return host.partition(".")[2] in self.parents and not _is_suffix(host)

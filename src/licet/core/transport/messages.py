@@ -7,9 +7,9 @@ used, so there is nothing that could keep cookies, follow redirects, or read pro
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import httpcore
 import httpx
@@ -144,11 +144,34 @@ def outgoing(request: Request, *, wait: float, kept: bool) -> httpcore.Request:
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         ),
         headers=message.headers.raw,
-        content=request.body,
+        content=_Body(request.body),
         extensions={
             "timeout": {"connect": CONNECT_TIMEOUT, "read": wait, "write": wait, "pool": wait}
         },
     )
+
+
+class _Body:
+    """A body, in one piece.
+
+    The library's own is a generator: one that a request leaves behind when it is given up in the
+    middle is finished by the garbage collector, of which trio complains.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._pieces = iter((content,))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self._content,))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration
 
 
 class Incoming:

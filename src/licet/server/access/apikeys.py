@@ -98,8 +98,9 @@ class ApiKeys:
             )
             audit.record(connection, now, actor, f"{kind}_key.created", key_id, name=name)
 
-        self._database.write_now(create)
-        self._known[key_id] = _Known(Caller(key_id, kind, name), digest, 0.0)
+        known = _Known(Caller(key_id, kind, name), digest, 0.0)
+        # In the order of the changes: one that is revoked at once must not be known afterwards.
+        self._database.write_now(create, then=lambda _: self._known.setdefault(key_id, known))
         return Made(key_id, key)
 
     def revoke(self, key_id: str, *, kind: Kind | None = None, actor: str = audit.SERVER) -> None:
@@ -130,7 +131,7 @@ class ApiKeys:
         if known is not None and kind in (None, known.caller.kind):
             # First: whatever the disk does, nobody wants this key to open anything.
             self._known.pop(key_id, None)
-        self._database.write_now(revoke)
+        self._database.write_now(revoke, then=lambda _: self._known.pop(key_id, None))
 
     def find(self, key: str) -> Caller | None:
         """Return whose key this is, None if it is nobody's, or revoked."""

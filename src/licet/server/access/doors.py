@@ -17,10 +17,12 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from licet.server.access.apikeys import ApiKeys, Caller, Kind
-from licet.server.access.pace import Pace, TooFastError
+from licet.server.access.pace import LONGEST, Pace, TooFastError
 
 #: Wrong keys a second that an address has refused at once.
 WRONG_RATE = 20
+#: Requests with wrong keys that wait at once, from everywhere: each of them is kept meanwhile.
+MOST_WAITING = 1_000
 
 
 class Doors:
@@ -42,7 +44,7 @@ class Doors:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._api_keys, self._asking, self._guessing = api_keys, asking, guessing
-        self._sleep = sleep
+        self._sleep, self._strangers = sleep, 0
 
     @property
     def admin(self) -> list[Middleware]:
@@ -69,7 +71,7 @@ class Doors:
             # It may have been revoked meanwhile.
             caller = self._api_keys.find(presented)
         if caller is None:
-            await self._wait(self._guessing, _address(scope))
+            await self._hold_up(_address(scope))
             raise _refusal(401, f"The {kind} key is wrong.", "invalid_token")
         if caller.kind != kind:
             raise _refusal(403, f"This takes the {kind} key.", "insufficient_scope")
@@ -79,10 +81,19 @@ class Doors:
         try:
             delay = pace.delay(name)
         except TooFastError as error:
-            headers = {"Retry-After": str(error.retry_after)}
-            raise HTTPException(429, "Too many requests.", headers) from None
+            raise _too_fast(error.retry_after) from None
         if delay:
             await self._sleep(delay)
+
+    async def _hold_up(self, address: str) -> None:
+        """Have somebody with a wrong key wait, unless too many do."""
+        if self._strangers >= MOST_WAITING:
+            raise _too_fast(int(LONGEST))
+        self._strangers += 1
+        try:
+            await self._wait(self._guessing, address)
+        finally:
+            self._strangers -= 1
 
 
 class _Door:
@@ -112,6 +123,10 @@ def _refusal(status: int, detail: str, error: str = "") -> HTTPException:
     """Return a refusal with its challenge (RFC 6750, section 3)."""
     challenge = 'Bearer realm="licet"' + (f', error="{error}"' if error else "")
     return HTTPException(status, detail, {"WWW-Authenticate": challenge})
+
+
+def _too_fast(retry_after: int) -> HTTPException:
+    return HTTPException(429, "Too many requests.", {"Retry-After": str(retry_after)})
 
 
 def _address(scope: Scope) -> str:

@@ -154,10 +154,8 @@ def _lines(content: bytes) -> list[object]:
 
 
 def _array(content: bytes) -> list[object]:
-    # As the one member of an object, because what is read strictly is an object.
-    whole = b'{"":' + content + b"}"
     try:
-        (bodies,) = strictjson.loads(whole, max_members=_MOST_MEMBERS).values()
+        bodies = strictjson.value(content, max_members=_MOST_MEMBERS)
     except ValueError:
         raise OrderError("The body is no JSON array that has one reading") from None
     if not isinstance(bodies, list):

@@ -5,7 +5,6 @@ Trusts the caller, who has an admin key. What is acknowledged is on disk.
 
 from __future__ import annotations
 
-import re
 from functools import partial
 
 from anyio import to_thread
@@ -17,6 +16,7 @@ from starlette.routing import Route
 from licet.core.clock import Clock
 from licet.server.access.doors import Doors
 from licet.server.endpoints.bodies import NO_STORE, read_object
+from licet.server.endpoints.query import number
 from licet.server.licenses.catalogue import Catalogue
 from licet.server.licenses.judgement import ACTIVE, REVOKED, SUSPENDED
 from licet.server.licenses.register import NoSuchLicenseError, Register, RevokedError
@@ -25,7 +25,6 @@ from licet.server.licenses.register import NoSuchLicenseError, Register, Revoked
 MOST_LISTED, USUALLY_LISTED = 1_000, 100
 #: Characters of a reason.
 MAX_REASON = 1_000
-_LIMIT = re.compile("[0-9]{1,4}", re.ASCII)
 _QUERY = frozenset(("customer", "state", "after", "limit"))
 
 
@@ -61,12 +60,10 @@ class Licenses:
         asked = request.query_params
         if not _QUERY.issuperset(asked) or len(asked.multi_items()) != len(asked):
             raise HTTPException(400, f"A list is asked for by {', '.join(sorted(_QUERY))}.")
-        limit, state = asked.get("limit", str(USUALLY_LISTED)), asked.get("state")
-        if not _LIMIT.fullmatch(limit) or not 1 <= int(limit) <= MOST_LISTED:
-            raise HTTPException(400, f"limit is a number from 1 to {MOST_LISTED}.")
+        most, state = number(request, "limit", USUALLY_LISTED, 1, MOST_LISTED), asked.get("state")
         if state not in (None, ACTIVE, SUSPENDED, REVOKED):
             raise HTTPException(400, f"state is {ACTIVE}, {SUSPENDED} or {REVOKED}.")
-        most, whose, after = int(limit), asked.get("customer"), asked.get("after", "")
+        whose, after = asked.get("customer"), asked.get("after", "")
         page = partial(self._catalogue.page, after, most + 1, customer=whose, state=state)
         # A page of many is long to read.
         found = await to_thread.run_sync(page)

@@ -8,7 +8,7 @@ import sqlite3
 from importlib import resources
 
 import anyio
-from anyio import to_thread
+from anyio import Lock, to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -42,7 +42,8 @@ class Public:
     def __init__(self, keys: SigningKeys, database: Database, clock: Clock, max_age: int) -> None:
         self._keys, self._database, self._clock, self._max_age = keys, database, clock, max_age
         self._published: tuple[Issuer, bytes] | None = None
-        self._well_at = -LOOKED
+        self._looking = Lock()
+        self._looked_at, self._is_well = -LOOKED, False
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -60,18 +61,20 @@ class Public:
         return document(request, body, "application/jwk-set+json", self._max_age)
 
     async def healthz(self, request: Request) -> Response:
-        now = self._clock.monotonic()
-        # Who asks all the time must not keep the disk busy.
-        if now >= self._well_at + LOOKED:
-            await self._look()
-            self._well_at = now
+        # Whoever asks all the time, or many times at once, must not keep the disk busy.
+        async with self._looking:
+            if self._clock.monotonic() >= self._looked_at + LOOKED:
+                self._is_well = await self._look()
+                self._looked_at = self._clock.monotonic()
+        if not self._is_well:
+            raise HTTPException(503, "Keys or storage do not answer.")
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
     async def openapi(self, request: Request) -> Response:
         file = resources.files("licet.server") / "openapi.json"
         return document(request, file.read_bytes(), "application/json", DESCRIBED)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
         try:
             # In a thread: many keys take a while to read.
             await to_thread.run_sync(self._keys.check)
@@ -79,7 +82,8 @@ class Public:
                 await self._database.write(self._touch)
         except (LicetError, sqlite3.Error, TimeoutError) as error:
             logger.error("not well: %s", str(error) or type(error).__name__)
-            raise HTTPException(503, "Keys or storage do not answer.") from None
+            return False
+        return True
 
     def _touch(self, connection: sqlite3.Connection) -> None:
         # A real change: a full disk takes empty ones.

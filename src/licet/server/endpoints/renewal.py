@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-import anyio
+from anyio import sleep
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -52,7 +52,7 @@ from licet.server.licenses.register import OutdatedError, Register, WithdrawnErr
 from licet.server.signing.keys import SigningKeys
 
 PATH = "/v1/licenses/refresh"
-#: Renewals of one license in a second; each leaves a line in the audit.
+#: Renewals of one license in a second; each is written to the disk.
 RATE = 2
 #: How often one is signed whose key is retired before it is written.
 ATTEMPTS = 10
@@ -139,7 +139,7 @@ class Renewal:
             again = {"Retry-After": str(error.retry_after)}
             raise HTTPException(429, "This license was renewed just now.", again) from None
         if delay:
-            await anyio.sleep(delay)
+            await sleep(delay)
 
     async def _renewed(self, license_: License) -> Response:
         for _ in range(ATTEMPTS):

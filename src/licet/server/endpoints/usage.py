@@ -6,6 +6,7 @@ import math
 import re
 import sqlite3
 
+from anyio import Semaphore
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,9 @@ MEMBERS = frozenset(("batch_id", "license_id", "counters"))
 COUNTER = frozenset(("name", "from", "to", "count"))
 #: Bytes of a report, and counters in it.
 MAX_REPORT, MOST_COUNTERS = 256 * 1024, 1_000
+#: Reports that are written at once, for whoever revokes a license waits for those; and how many
+#: may wait for that.
+AT_ONCE, MOST_WAITING = 4, 200
 #: Seconds by which the clock of an application may be ahead.
 AHEAD = 86_400.0
 #: The largest number that is the same in every JSON (RFC 8259, section 6).
@@ -44,6 +48,7 @@ class Usage:
 
     def __init__(self, database: Database, clock: Clock, issuer: str) -> None:
         self._database, self._clock, self._issuer = database, clock, issuer
+        self._writing = Semaphore(AT_ONCE)
 
     def routes(self, doors: Doors) -> list[BaseRoute]:
         """Return the routes."""
@@ -52,6 +57,8 @@ class Usage:
     async def take(self, request: Request) -> Response:
         """Count a report, and say so when that is on disk; one that is repeated counts once."""
         content = await read_bytes(request, MAX_REPORT)
+        if self._writing.statistics().tasks_waiting >= MOST_WAITING:
+            raise HTTPException(503, "There are too many reports.", {"Retry-After": "1"})
         body = parse_object(content, MEMBERS, max_members=len(COUNTER) * MOST_COUNTERS + 3)
         now, caller = self._clock.wall(), request.state.caller.id
         batch_id, license_id = body.get("batch_id"), body.get("license_id")
@@ -69,7 +76,8 @@ class Usage:
                 _record(connection, now, caller, license_id)
 
         try:
-            await self._database.write(take)
+            async with self._writing:
+                await self._database.write(take)
         except UnknownLicenseError:
             raise HTTPException(404, "There is no such license.") from None
         except ReportConflictError as error:

@@ -6,18 +6,22 @@ licenses: a token has to be of the license's own type.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from licet.core.errors import LicenseInvalid
 from licet.core.keys.jwk import KeySet, read_jwks
 from licet.core.token import compact
 from licet.core.token.claims import identifier, numeric_date
 from licet.core.token.signature import ALGORITHMS
 from licet.issuer import Issuer
-from licet.server.licenses.judgement import License
+from licet.server.licenses.judgement import License, end
 from licet.server.licenses.register import Register
 from licet.server.signing.keys import SigningKeys
 
 #: The longest token that is looked at, in bytes.
 LARGEST = 64 * 1024
+#: Claims that may be there, and are then as numbers of seconds are.
+_MOMENTS = frozenset(("nbf", "grace"))
 
 
 class Credentials:
@@ -40,7 +44,10 @@ class Credentials:
         if credential.count(".") != 2:
             return self._register.license_of_key(credential)
         token = self.verified(credential)
-        return None if token is None else self._register.license(token.payload["sub"])
+        license_ = None if token is None else self._register.license(token.payload["sub"])
+        if token is None or license_ is None:
+            return None
+        return replace(license_, presented_until=end(token.payload))
 
     def verified(self, credential: str) -> compact.CompactToken | None:
         """Return the license token that `credential` is, None for none of ours."""
@@ -58,6 +65,8 @@ class Credentials:
         try:
             # Whoever has our keys may sign what is no license of this server.
             identifier(token.payload, "sub")
+            for name in _MOMENTS & token.payload.keys():
+                numeric_date(token.payload, name)
             numeric_date(token.payload, "exp")
         except LicenseInvalid:
             return None

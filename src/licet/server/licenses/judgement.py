@@ -7,6 +7,7 @@ section 3); an introspection says itself whether it has begun (RFC 7662, section
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,12 +31,22 @@ class License:
         state: `active`, `suspended` or `revoked`.
         claims: what its latest token says.
         term_ends_at: the moment beyond which it does not renew itself; None for never.
+        presented_until: when the token that it was presented by ends, its grace included.
     """
 
     id: str
     state: str
     claims: Mapping[str, Any]
     term_ends_at: float | None = None
+    presented_until: float = math.inf
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends for who presents it, its grace included.
+
+        An older token of a license that was renewed holds no longer than it says.
+        """
+        return min(end(self.claims), self.presented_until)
 
 
 def end(claims: Mapping[str, Any]) -> float:
@@ -61,7 +72,7 @@ def objection(
         return "unknown"
     if license_.state != ACTIVE:
         return license_.state
-    if now >= end(claims):
+    if now >= license_.ends_at:
         return "expired"
     if domain is not None and not _names(claims, domain):
         return "domain_mismatch"
@@ -78,7 +89,7 @@ def validation(
         audience: the product that asks.
         domain: the host it is presented at; None where there is none.
         now: seconds since the epoch.
-        cache_for: seconds for which a yes may be relied on.
+        cache_for: seconds for which a yes may be relied on, unless the license ends before.
     """
     if license_ is None:
         return {"valid": False, "error": "unknown"}
@@ -87,8 +98,12 @@ def validation(
         # By its id a no is remembered for key and token alike.
         return {"valid": False, "error": word, "sub": license_.id}
     claims = license_.claims
-    grace = now >= claims["exp"]
-    return {"valid": True, "grace": grace, "license": claims, "cache_for": cache_for}
+    return {
+        "valid": True,
+        "grace": now >= claims["exp"],
+        "license": claims,
+        "cache_for": min(cache_for, math.ceil(license_.ends_at - now)),
+    }
 
 
 def introspection(license_: License | None, audience: str | None, now: float) -> dict[str, Any]:
@@ -122,7 +137,6 @@ def _names(claims: Mapping[str, Any], domain: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=1024)
 def _is_host(domain: str) -> bool:
     """Return whether this is a host, in the spelling in which gates ask about it."""
     try:

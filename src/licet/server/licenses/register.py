@@ -18,7 +18,7 @@ from typing import Any
 from anyio import CancelScope
 
 from licet.core.errors import LicetError
-from licet.server import audit
+from licet.server import audit, notices
 from licet.server.licenses import statuslists
 from licet.server.licenses.changes import Changes
 from licet.server.licenses.judgement import ACTIVE, REVOKED, SUSPENDED, License, end
@@ -28,6 +28,9 @@ from licet.server.webhooks import outbox
 
 #: What the record and the receivers are told when a license becomes one of these.
 EVENTS = {ACTIVE: "license.resumed", REVOKED: "license.revoked", SUSPENDED: "license.suspended"}
+#: Seconds for which a renewal is not recorded again: the record is kept for good, and who has a
+#: license renews it as often as they like.
+REFRESHED, RECORDED = "license.refreshed", 60.0
 _FIND = "SELECT id, state, claims, term_ends_at FROM licenses WHERE "
 
 
@@ -179,7 +182,8 @@ class Register:
                 " changed_at = ?, told = NULL WHERE id = ?",
                 (_json(claims), renewed.kid, *moments.values(), now, license_id),
             )
-            audit.record(connection, now, audit.HOLDER, "license.refreshed", license_id, **moments)
+            if notices.once(connection, now, license_id, REFRESHED, now + RECORDED):
+                audit.record(connection, now, audit.HOLDER, REFRESHED, license_id, **moments)
 
         await self._database.write(renew)
 

@@ -1,4 +1,4 @@
-"""API keys that a start makes, in files that only their owner may use.
+"""API keys that a start makes, and where it listens, in files that only their owner may use.
 
 A key is shown once, to who makes it. Here that is the server itself, so that it leaves the key
 where whoever started it finds it: next to the private keys, and to nobody who has not got those.
@@ -17,7 +17,7 @@ from licet.server.access.apikeys import ApiKeys, Kind
 from licet.server.errors import ServerError
 
 #: In the data directory.
-ADMIN, DEV = "admin-key", "dev-keys.json"
+ADMIN, DEV, ADDRESS = "admin-key", "dev-keys.json", "address"
 _DEV_KINDS: tuple[Kind, ...] = ("admin", "validation")
 
 
@@ -54,13 +54,21 @@ def admin_key(api_keys: ApiKeys, data: Path, *, renew: bool = False) -> Path | N
     return path
 
 
-def dev_keys(api_keys: ApiKeys, data: Path, url: str, *, renew: bool = False) -> dict[str, str]:
+def leave_address(data: Path, url: str) -> None:
+    """Say in the file `address` where the server is, so that no key is shown to another one.
+
+    Raises:
+        ServerError: it cannot be written.
+    """
+    _write(data / ADDRESS, f"{url}\n")
+
+
+def dev_keys(api_keys: ApiKeys, data: Path, *, renew: bool = False) -> dict[str, str]:
     """Return the two keys of `--dev`, the same at every start, from `dev-keys.json`.
 
     Args:
         api_keys: of the server.
         data: its directory.
-        url: where the server is now; kept beside them.
         renew: make another admin key in any case, and revoke all others.
 
     Returns:
@@ -80,9 +88,8 @@ def dev_keys(api_keys: ApiKeys, data: Path, url: str, *, renew: bool = False) ->
         if again or not _is_live(api_keys, kind, key):
             key = api_keys.create(kind, "licet serve --dev").key
         keys[f"{kind}_key"] = str(key)
-    document = {"url": url, **keys}
-    if document != kept:
-        _write(path, json.dumps(document, indent=1) + "\n")
+    if keys != kept:
+        _write(path, json.dumps(keys, indent=1) + "\n")
     if renew:
         for key_id in earlier:
             api_keys.revoke(key_id)

@@ -16,7 +16,7 @@ from typing import Any
 
 from licet.core.tls.files import stamp
 from licet.server.errors import ServerError
-from licet.server.running.tls import TlsFiles
+from licet.server.running.tls import AlertingObject, TlsFiles
 
 _LOG = logging.getLogger("licet.server")
 
@@ -29,9 +29,14 @@ class CurrentContext(ssl.SSLContext):
 
     current: ssl.SSLContext
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+    def wrap_bio(
+        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **options: Any
+    ) -> ssl.SSLObject:
         """Begin a connection, as asyncio and uvloop do."""
-        return self.current.wrap_bio(*args, **options)
+        connection = self.current.wrap_bio(incoming, outgoing, *args, **options)
+        if isinstance(connection, AlertingObject):
+            connection.outgoing = outgoing
+        return connection
 
 
 class Reloading:

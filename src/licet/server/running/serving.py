@@ -71,6 +71,7 @@ class Serving:
 
         Raises:
             ServerError: the application did not start.
+            OSError: `ready` could not tell.
         """
         with ExitStack() as during:
             during.enter_context(self._listening)
@@ -82,6 +83,8 @@ class Serving:
             except SystemExit:
                 # How later versions end where the application did not start.
                 self._server.started = False
+        if self._server.unheard is not None:
+            raise self._server.unheard
         if not self._server.started and not self._server.should_stop:
             raise ServerError("the license server did not start", "see what it logged before")
 
@@ -95,6 +98,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self.should_stop = False
+        self.unheard: OSError | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -105,7 +109,12 @@ class _Server(uvicorn.Server):
             # they, too, end well what runs.
             self.should_exit = False
             asyncio.get_running_loop().call_soon(setattr, self, "should_exit", True)
-        self._ready()
+        try:
+            self._ready()
+        except OSError as error:
+            # Nobody hears that it runs: it ends as well as if it were told to, and says so then.
+            self.unheard = error
+            asyncio.get_running_loop().call_soon(setattr, self, "should_exit", True)
 
 
 @contextmanager

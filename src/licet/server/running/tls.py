@@ -53,6 +53,7 @@ class TlsFiles:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(SUITES)
         context.set_alpn_protocols(["http/1.1"])
+        context.sslobject_class = AlertingObject
         self._load_own(context)
         if self.client_ca is not None:
             _load_authorities(context, self.client_ca)
@@ -75,6 +76,34 @@ class TlsFiles:
             ) from None
         except OSError as error:
             raise _unreadable(self.key, error) from None
+
+
+class AlertingObject(ssl.SSLObject):
+    """Tells its client why a handshake fails, which event loops do not wait for.
+
+    They drop a connection with the alert unsent (RFC 8446, section 6.2). So a failure that has one
+    wants more at first: then they send what there is, and it fails as soon as they ask again.
+
+    Attributes:
+        outgoing: what is to be sent.
+    """
+
+    outgoing: ssl.MemoryBIO
+    _failure: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake, as any connection does."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if not self.outgoing.pending:
+                raise
+            self._failure = error
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is sent") from error
 
 
 def _check_certificate(path: Path) -> None:

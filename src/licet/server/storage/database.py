@@ -60,7 +60,7 @@ class _Change(Generic[T]):
             self._failed = error
             # Some errors, of a full disk for instance, have taken the whole transaction along.
             if not connection.in_transaction:
-                raise sqlite3.OperationalError("the transaction was lost") from error
+                raise sqlite3.OperationalError(_why(error)) from error
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
 
@@ -83,6 +83,8 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.connection = _connect(path)
         self.connection.execute("PRAGMA query_only = ON")
+        # Held while it is used: SQLite does not survive that it is closed meanwhile.
+        self.lock = threading.RLock()
 
     def __del__(self) -> None:
         with suppress(AttributeError):
@@ -112,14 +114,18 @@ class Database:
         self._writer.start()
 
     def read(self, act: Act[T]) -> T:
-        """Return what `act` finds. For queries by key: it happens in the calling thread."""
+        """Return what `act` finds. For queries by key: it happens in the calling thread.
+
+        Raises:
+            StorageError: the database is closed.
+        """
         reader: _Reader | None = getattr(self._readers, "reader", None)
         if reader is None:
+            reader = self._readers.reader = self._new_reader()
+        with reader.lock:
             if self._closed:
                 raise StorageError("the database is closed")
-            reader = self._readers.reader = _Reader(self.path)
-            self._opened.add(reader)
-        return act(reader.connection)
+            return act(reader.connection)
 
     async def write(self, act: Act[T]) -> T:
         """Carry out a change; return what `act` does once it is on disk. For tasks.
@@ -164,10 +170,21 @@ class Database:
             self._waiting.put(None)
         # Listeners may read until then.
         self._writer.join()
-        self._closed = True
-        for reader in list(self._opened):
-            reader.connection.close()
+        with self._closing:
+            self._closed = True
+            readers = list(self._opened)
+        for reader in readers:
+            with reader.lock:
+                reader.connection.close()
         self._connection.close()
+
+    def _new_reader(self) -> _Reader:
+        reader = _Reader(self.path)
+        with self._closing:
+            if self._closed:
+                raise StorageError("the database is closed")
+            self._opened.add(reader)
+        return reader
 
     def _submit(self, act: Act[T], then: Callable[[T], object] = lambda result: None) -> Future[T]:
         change = _Change(act, then)
