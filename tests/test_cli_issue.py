@@ -115,6 +115,16 @@ def test_every_option(keyfile: Path) -> None:
     }
 
 
+def test_a_digest_may_begin_with_a_dash(keyfile: Path) -> None:
+    """One in sixty-four does, and is no option."""
+    jkt, x5t = (
+        "-PrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "--rK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    )
+    payload = claims(issue(keyfile, "--bind-jkt", jkt, "--bind-x5t", x5t))
+    assert payload["cnf"] == {"jkt": jkt, "x5t#S256": x5t}
+
+
 def test_what_is_not_given_is_not_granted(keyfile: Path) -> None:
     """Without options it is a license for a year with an id of its own, and nothing in it."""
     payloads = [claims(issue(keyfile)) for _ in range(2)]

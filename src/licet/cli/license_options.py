@@ -11,6 +11,7 @@ import secrets
 from typing import Any
 
 from licet.cli import typed
+from licet.cli.command import key_id
 from licet.cli.moments import duration, moment
 from licet.cli.output import split
 
@@ -110,10 +111,16 @@ def _add_conditions(group: Any) -> None:
         help='"mon-fri 07:00-19:00 Europe/Berlin", the days may be missing; repeat for several',
     )
     group.add_argument(
-        "--bind-jkt", metavar="DIGEST", help="of its holder's DPoP key: the RFC 7638 thumbprint"
+        "--bind-jkt",
+        metavar="DIGEST",
+        type=key_id,
+        help="of its holder's DPoP key: the RFC 7638 thumbprint",
     )
     group.add_argument(
-        "--bind-x5t", metavar="DIGEST", help="of its holder's TLS certificate: x5t#S256 (RFC 8705)"
+        "--bind-x5t",
+        metavar="DIGEST",
+        type=key_id,
+        help="of its holder's TLS certificate: x5t#S256 (RFC 8705)",
     )
     group.add_argument(
         "--claim",
