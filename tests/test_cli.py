@@ -80,6 +80,17 @@ def test_wrong_usage_is_said_to_programs(arguments: list[str]) -> None:
     assert said.document["detail"] in said.err
 
 
+def test_wrong_usage_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the process was given is heeded as what is handed over."""
+    monkeypatch.setattr(sys, "argv", ["licet", "dmeo", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert json.loads(capsys.readouterr().out)["code"] == "usage"
+
+
 def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,13 @@ def test_json(keyfile: Path) -> None:
     )
 
 
+def test_a_value_that_looks_like_an_option(keyfile: Path) -> None:
+    """What has the form of the id of a key is signed as it is typed, whichever option it is for."""
+    digest = "-" + "k" * 42
+    said = claims(issue(keyfile, "--subject", digest, "--bind-jkt", digest, "--feature", digest))
+    assert (said["sub"], said["cnf"], said["features"]) == (digest, {"jkt": digest}, [digest])
+
+
 def test_every_option(keyfile: Path) -> None:
     """Each option is the claim of the protocol that it says it is."""
     key = ProofKey.generate()

@@ -195,7 +195,7 @@ def test_a_lock_that_its_holder_has_removed_is_none(
     keyfile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who gets the lock of a file that is gone meanwhile takes that of the one that others find."""
-    beside, take = keyfile.with_name(".issuer.json.lock"), lock._lock
+    beside, take = keyfile.with_name(".issuer.json.lock"), lock.locked
     seen: list[int] = []
 
     def taken(descriptor: int) -> bool:
@@ -204,7 +204,7 @@ def test_a_lock_that_its_holder_has_removed_is_none(
         seen.append(descriptor)
         return take(descriptor)
 
-    monkeypatch.setattr(lock, "_lock", taken)
+    monkeypatch.setattr(lock, "locked", taken)
     with lock.alone(str(keyfile)):
         assert beside.exists()
     assert len(seen) == 2

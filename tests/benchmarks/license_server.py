@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import json
 import ssl
-import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 
 from licet import Settings
 from licet.core.token import base64url
+from tests.benchmarks.child import Child
 from tests.benchmarks.material import AUDIENCE, ISSUER, Signer, claims, settings
 
 KEYS = r"lic_[a-z]+_[0-9]+"
@@ -55,19 +55,8 @@ class LicenseServer:
     """
 
     def __init__(self, stack: ExitStack, tls: tuple[Path, ...] = (), **options: Any) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.license_server", *map(str, tls)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._say, self._hear = process.stdin, process.stdout
-        stack.callback(process.wait)
-        stack.callback(self._hear.close)
-        stack.callback(self._say.close)
-        said = json.loads(self._hear.readline())
+        self._server = Child(stack, "license_server", *tls)
+        said = json.loads(self._server.hear())
         scheme = "https" if tls else "http"
         self._options = {
             "validation_url": f"{scheme}://127.0.0.1:{said['port']}/v1/licenses/validate",
@@ -78,9 +67,8 @@ class LicenseServer:
 
     def answers_after(self, latency: float) -> Counted:
         """Have it answer so many seconds after each question; return what it has counted."""
-        self._say.write(f"{latency}\n")
-        self._say.flush()
-        return Counted(**json.loads(self._hear.readline()))
+        self._server.say(str(latency))
+        return Counted(**json.loads(self._server.hear()))
 
     def settings(self, **options: Any) -> Settings:
         """Return settings that ask it, and that verify the tokens of this run without a network.

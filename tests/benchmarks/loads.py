@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from tests.benchmarks.child import Child
 
 
 @dataclass(frozen=True)
@@ -70,32 +70,17 @@ class Asker:
     """
 
     def __init__(self, stack: ExitStack, told: Mapping[str, str], issued: Path) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.asker", str(issued)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._say, self._hear = process.stdin, process.stdout
-        stack.callback(process.wait)
-        stack.callback(self._hear.close)
-        stack.callback(self._say.close)
-        self._say.write(json.dumps(dict(told)) + "\n")
-        self._say.flush()
-        assert self._hear.readline() == "ready\n"
+        self._generator = Child(stack, "asker", issued)
+        self._generator.say(json.dumps(dict(told)))
+        assert self._generator.hear() == "ready\n"
 
     def begin(self, load: Load) -> None:
         """Begin a load."""
-        self._say.write(json.dumps(asdict(load)) + "\n")
-        self._say.flush()
+        self._generator.say(json.dumps(asdict(load)))
 
     def end(self) -> Answered:
         """Wait for its end; return what came of it."""
-        line = self._hear.readline()
-        assert line, "the generator has ended"
-        return Answered(**json.loads(line))
+        return Answered(**json.loads(self._generator.hear()))
 
     def ask(self, kind: str, connections: int, seconds: float, rate: float | None) -> Answered:
         """Do what `Load` says, and return what came of it."""

@@ -22,6 +22,7 @@ from tests.benchmarks.harness import Plan
 from tests.benchmarks.loads import Answered, Asker, Load
 from tests.benchmarks.questions import order
 from tests.benchmarks.rows import Result, Row
+from tests.server.processes import served
 
 #: Licenses at first, and connections of the closed loops.
 FEW, CONNECTIONS = 1_000, (1, 4, 16, 64)
@@ -39,34 +40,18 @@ class _Server:
     """`licet serve` on a directory of its own."""
 
     def __init__(self, data: Path, stack: ExitStack) -> None:
-        self.data = data
+        self.data, self._stack = data, stack
         self.start()
-        stack.callback(self.end)
 
     def start(self) -> None:
         """Start it; the one before has to be ended."""
-        typed = ["--dev", "--json", "--port", "0", "--validation-rate", str(RATE)]
-        with self.data.with_suffix(".log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "licet", "serve", "--data", str(self.data), *typed],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        self.told: Mapping[str, str] = json.loads(self._process.stdout.readline())
-
-    def end(self) -> None:
-        """End it, and wait for that."""
-        assert self._process.stdout is not None
-        self._process.terminate()
-        self._process.wait()
-        self._process.stdout.close()
+        typed = ("--dev", "--json", "--validation-rate", RATE)
+        self._process = self._stack.enter_context(served(self.data, *typed))
+        self.told: Mapping[str, str] = self._process.told
 
     def forgotten(self) -> None:
         """Start it anew, on files that the machine has not in memory, where it can forget them."""
-        self.end()
+        self._process.end()
         for path in self.data.iterdir():
             with path.open("rb") as file, suppress(AttributeError):
                 os.fsync(file.fileno())

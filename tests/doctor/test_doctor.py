@@ -20,6 +20,18 @@ def test_what_is_well(ward: Ward) -> None:
     assert "looking at http://127.0.0.1" in said.err
 
 
+def test_what_was_found_until_ctrl_c(ward: Ward) -> None:
+    """Each thing is shown as it is found, so that whoever waits no longer has what there is."""
+
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    ward.patch.setattr("licet.cli.doctor.examination.tell", interrupted)
+    said = licet("doctor", ward.serve(good), *APPLICATION)
+    assert said.status == 130
+    assert "the settings can be used" in said.out
+
+
 def test_what_is_not(ward: Ward) -> None:
     """Each thing that is wrong stands on a line with `!` and its code, its remedy below it."""
     said = licet("doctor", ward.serve(served(ETag=None, content_type="text/html")))

@@ -94,3 +94,20 @@ def test_a_license_that_cannot_be_judged_in_time(ward: Ward) -> None:
     said = with_claims(ward)
     assert said.status == 3
     assert codes(said) >= {"license_signed", "out_of_time"}
+
+
+def test_a_status_list_in_clear(ward: Ward) -> None:
+    """That an issuer is named by plain http lets nothing be fetched there, as in the gate."""
+    issuer = "http://licenses.internal"
+    status = {"status_list": {"idx": 7, "uri": f"{issuer}/status/1"}}
+    url = ward.serve(good)
+    said = ward.by_environment(
+        url,
+        {"issuer": issuer, "audience": AUDIENCE, "jwks_url": url},
+        "--token",
+        "-",
+        stdin=license_token(iss=issuer, status=status).encode(),
+    )
+    assert "license_status_origin" in codes(said)
+    assert {finding["about"] for finding in said.document["findings"]} >= {url, "license"}
+    assert not any(issuer in finding["about"] for finding in said.document["findings"])

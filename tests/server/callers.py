@@ -8,10 +8,14 @@ import jwt
 from starlette.testclient import TestClient
 
 from licet.core.keys.jwk import VerifyKey, read_jwks
+from licet.core.online.question import Answer, Dialect, Question
 from licet.core.token.signature import ALGORITHMS
+from licet.core.transport import Response
 from tests.server.conftest import AUDIENCE, ISSUER
 
 NONCE = "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4"
+#: The media type of an introspection that is signed.
+SIGNED = "application/token-introspection+jwt"
 #: Times are those of the server's clock, which stands still.
 TIMELESS = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
@@ -87,6 +91,25 @@ class Calls:
         answer = self.validate(credential, **changes)
         assert answer["valid"] is ("error" not in answer)
         return str(answer.get("error", "valid"))
+
+    def introspect(self, token: str, accept: str = "application/json", **form: str) -> Any:
+        """Return the response to a question about `token` in the words of OAuth."""
+        headers = {**self.validation, "Accept": accept}
+        answer = self.client.post(
+            "/v1/licenses/introspect", headers=headers, data={"token": token, **form}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["vary"] == "Accept"
+        return answer
+
+    def understood(self, dialect: Dialect, path: str, question: Question) -> Answer:
+        """Return how an application that speaks a dialect reads the answer to its question."""
+        sent = dialect.request(question, self)
+        headers = {**sent.headers, **self.validation}
+        answer = self.client.post(path, headers=headers, content=sent.body)
+        response = Response(answer.status_code, answer.headers, answer.content)  # type: ignore[arg-type]
+        return dialect.read(question, response, self)
 
     def refresh(self, token: object, **headers: str) -> Any:
         """Return the response to a license that would be renewed."""

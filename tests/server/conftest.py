@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
     from licet.server import LicenseServer
+    from licet.server.storage.database import Database
     from tests.server.callers import Calls
 
 ISSUER, AUDIENCE = "https://licenses.acme.example", "acme-reports"
@@ -40,6 +41,16 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
 def hands() -> Hands:
     """The clock of `server`."""
     return Hands()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database by itself, with nothing in it."""
+    from licet.server.storage.database import Database
+
+    database = Database(tmp_path / "licet.db")
+    yield database
+    database.close()
 
 
 @pytest.fixture

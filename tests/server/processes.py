@@ -35,6 +35,11 @@ class Served:
         self.told: dict[str, Any] = json.loads(self.first) if self.first[:1] == "{" else {}
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it has said on standard error."""
         return self._errors.read_text()

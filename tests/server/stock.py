@@ -6,7 +6,9 @@ import json
 import sqlite3
 from typing import Any
 
-from licet.server.storage.database import Database
+import pytest
+
+from licet.server.storage.database import Act, Database, StorageError
 
 ISSUER = "https://licenses.acme.example"
 #: When licenses here were issued, and for how long.
@@ -69,3 +71,17 @@ def waiting(database: Database, name: str | None = None) -> list[dict[str, Any]]
 def one(database: Database, query: str, *values: object) -> Any:
     """Return the first row of a query."""
     return database.read(lambda connection: connection.execute(query, values).fetchone())
+
+
+def full_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Act[Any]]:
+    """Have the next change that a task waits for find the disk full; return all that are tried."""
+    write, tried = database.write, list[Act[Any]]()
+
+    async def writing(act: Act[Any]) -> Any:
+        tried.append(act)
+        if len(tried) == 1:
+            raise StorageError("disk full")
+        return await write(act)
+
+    monkeypatch.setattr(database, "write", writing)
+    return tried

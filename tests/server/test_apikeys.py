@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,6 @@ from licet.server import audit
 from licet.server.access.apikeys import ApiKeys, Caller, NoSuchKeyError
 from licet.server.storage.database import Database, StorageError
 from tests.core.hands import Hands
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "licet.db")
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -28,12 +28,12 @@ from licet.server.licenses.credentials import Credentials
 from licet.server.webhooks.receivers import new_secret
 from tests.cage import CANARY, Cage, caged, parts
 from tests.commands import licet
+from tests.server.callers import NONCE
 from tests.server.conftest import AUDIENCE, ISSUER
 from tests.server.ears import PATIENCE, listening
 from tests.server.processes import served
 from tests.server.running import serving
 
-NONCE = "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4"
 #: Where private keys are: in a file of their own, or in the database, sealed with another file.
 PLACES = ("file", "unlock")
 

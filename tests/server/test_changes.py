@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import jwt
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from licet.server import LicenseServer
 from licet.server.licenses.changes import Changes
 from tests.core.hands import Hands
-from tests.server.callers import Calls
+from tests.core.loopback import until
+from tests.server.callers import SIGNED, Calls
 
 
 def test_a_statement_is_no_later_than_what_it_knows(hands: Hands) -> None:
@@ -51,20 +51,13 @@ def test_a_yes_from_before_a_suspension_is_not_dated_after_it(
     suspending = threading.Thread(target=calls.act, args=(given["id"], "suspend"))
     suspending.start()
     try:
-        deadline = time.monotonic() + 10
-        while server.database._waiting.empty():
-            assert time.monotonic() < deadline
+        until(lambda: not server.database._waiting.empty(), 10)
         hands.advance(1.5)
         answers = [
             calls.validate(given["key"]),
             calls.decode(calls.client.get(uri).text, None),
         ]
-        asked = calls.client.post(
-            "/v1/licenses/introspect",
-            headers={**calls.validation, "Accept": "application/token-introspection+jwt"},
-            data={"token": given["key"]},
-        )
-        answers.append(calls.decode(asked.text))
+        answers.append(calls.decode(calls.introspect(given["key"], SIGNED).text))
     finally:
         may_go.set()
         suspending.join(10)

@@ -211,7 +211,8 @@ def test_import(vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Each line is answered by one with its number, id, token and key; empty ones are skipped."""
     monkeypatch.setattr(importing, "MOST", 3)
     path = tmp_path / "licenses.ndjson"
-    path.write_bytes(lines(4, customer="import") + b"\n" + lines(3, customer="import", key=True))
+    first, rest = lines(4, customer="import", id=None), lines(3, customer="import", key=True)
+    path.write_bytes(first + b"\n" + rest)
     said = vendor("licenses", "import", path)
     assert said.status == 0
     issued = [json.loads(line) for line in said.out.splitlines()]

@@ -6,7 +6,6 @@ import gc
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,6 @@ import pytest
 
 from licet.server.errors import ServerError
 from licet.server.storage.database import Act, Database, StorageError
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "licet.db")
-    yield database
-    database.close()
 
 
 def put(name: str, value: str = "") -> Act[object]:

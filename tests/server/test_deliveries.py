@@ -15,7 +15,7 @@ import pytest
 
 from licet.core.transport import Transport
 from licet.server.signing.vault import Vault
-from licet.server.storage.database import Database, StorageError
+from licet.server.storage.database import Database
 from licet.server.webhooks import deliveries as module
 from licet.server.webhooks import lanes, outbox
 from licet.server.webhooks.deliveries import PAUSES, TRIED_FOR, Deliveries
@@ -431,21 +431,11 @@ async def test_a_disk_that_takes_nothing_delays_and_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was taken and cannot be written down as that is told again, by the same id."""
-    ear, write = world.ear(), world.database.write
-    failed = False
-
-    async def failing(act: Callable[[sqlite3.Connection], object]) -> object:
-        nonlocal failed
-        if not failed:
-            failed = True
-            raise StorageError("disk full")
-        return await write(act)
-
-    monkeypatch.setattr(world.database, "write", failing)
+    ear, tried = world.ear(), stock.full_once(world.database, monkeypatch)
     async with world.delivering() as deliveries:
         world.tell("revoked")
         first = await hear(ear)
-        await until(lambda: failed and not deliveries._lanes.sending)
+        await until(lambda: bool(tried) and not deliveries._lanes.sending)
         assert ear.is_quiet()
         world.hands.advance(module.LOOK)
         deliveries.wake()

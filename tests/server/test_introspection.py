@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jwt
 import pytest
 
 from licet.core.online.dialects.introspection import Introspection
 from licet.core.online.question import Answer, Denied, Granted, Question
-from licet.core.transport import Response
 from tests.core.hands import Hands
-from tests.server.callers import NONCE, Calls
+from tests.server.callers import NONCE, SIGNED, Calls
 from tests.server.conftest import AUDIENCE, ISSUER
-
-SIGNED = "application/token-introspection+jwt"
-
-
-def introspect(calls: Calls, token: str, accept: str = "application/json", **form: str) -> Any:
-    """Return the response to a question about `token`."""
-    answer = calls.client.post(
-        "/v1/licenses/introspect",
-        headers={**calls.validation, "Accept": accept},
-        data={"token": token, **form},
-    )
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["vary"] == "Accept"
-    return answer
 
 
 def understood(calls: Calls, hands: Hands, credential: str) -> Answer:
     """Return how an application reads the answer to its question."""
     question = Question(credential, ISSUER, AUDIENCE, None, NONCE, hands.wall)
-    sent = Introspection().request(question, calls)
-    answer = calls.client.post(
-        "/v1/licenses/introspect", headers={**sent.headers, **calls.validation}, content=sent.body
-    )
-    response = Response(answer.status_code, answer.headers, answer.content)  # type: ignore[arg-type]
-    return Introspection().read(question, response, calls)
+    return calls.understood(Introspection(), "/v1/licenses/introspect", question)
 
 
 def test_applications_understand_the_answer(calls: Calls, hands: Hands) -> None:
@@ -57,7 +34,7 @@ def test_applications_understand_the_answer(calls: Calls, hands: Hands) -> None:
 def test_a_signed_answer_is_no_token(calls: Calls, hands: Hands) -> None:
     """It has its own type, is for who asked, repeats the nonce, and has no `sub` nor `exp`."""
     given = calls.issue(key=True, audience=["acme-mail", "acme-crm"])
-    answer = introspect(calls, given["key"], SIGNED, nonce=NONCE)
+    answer = calls.introspect(given["key"], SIGNED, nonce=NONCE)
     assert answer.headers["content-type"] == SIGNED
     assert jwt.get_unverified_header(answer.text)["typ"] == "token-introspection+jwt"
     said = calls.decode(answer.text, "acme-crm")
@@ -80,7 +57,7 @@ def test_a_form_may_say_who_asks(calls: Calls) -> None:
         (key, "acme-mail", False),
         ("lic_nobodys", "acme-mail", False),
     ):
-        answer = introspect(calls, credential, SIGNED, audience=audience)
+        answer = calls.introspect(credential, SIGNED, audience=audience)
         said = calls.decode(answer.text, audience)
         assert said["aud"] == audience
         assert said["token_introspection"]["active"] is active
@@ -89,15 +66,15 @@ def test_a_form_may_say_who_asks(calls: Calls) -> None:
 def test_what_is_not_active_is_nothing_else(calls: Calls, hands: Hands) -> None:
     """Nobody is told why a license is not active, nor whether there is one."""
     given = calls.issue(key=True, expires_in=1000, not_before=hands.wall + 10)
-    assert introspect(calls, given["key"]).json() == {"active": False}
+    assert calls.introspect(given["key"]).json() == {"active": False}
     hands.advance(10)
-    assert introspect(calls, given["key"]).json()["active"] is True
+    assert calls.introspect(given["key"]).json()["active"] is True
     calls.act(given["id"], "suspend")
-    assert introspect(calls, given["key"]).json() == {"active": False}
+    assert calls.introspect(given["key"]).json() == {"active": False}
     calls.act(given["id"], "resume")
     hands.advance(990)
     for credential in (given["key"], given["token"], "lic_nobodys"):
-        assert introspect(calls, credential).json() == {"active": False}
+        assert calls.introspect(credential).json() == {"active": False}
 
 
 def test_a_token_that_has_ended_is_not_active(calls: Calls, hands: Hands) -> None:
@@ -105,10 +82,10 @@ def test_a_token_that_has_ended_is_not_active(calls: Calls, hands: Hands) -> Non
     old = calls.issue(expires_in=1000)["token"]
     hands.advance(999)
     new = calls.refresh(old).json()["token"]
-    assert introspect(calls, old).json()["active"] is True
+    assert calls.introspect(old).json()["active"] is True
     hands.advance(1)
-    assert introspect(calls, old).json() == {"active": False}
-    assert introspect(calls, new).json()["active"] is True
+    assert calls.introspect(old).json() == {"active": False}
+    assert calls.introspect(new).json()["active"] is True
 
 
 @pytest.mark.parametrize(
@@ -124,7 +101,7 @@ def test_a_token_that_has_ended_is_not_active(calls: Calls, hands: Hands) -> Non
 )
 def test_who_accepts_a_signed_answer_gets_one(calls: Calls, accept: str, kind: str) -> None:
     """Signed is what is asked for by its name (RFC 9701, section 4), everything else is plain."""
-    assert introspect(calls, "lic_nobodys", accept).headers["content-type"] == kind
+    assert calls.introspect("lic_nobodys", accept).headers["content-type"] == kind
 
 
 def test_what_is_no_form_is_refused(calls: Calls) -> None:

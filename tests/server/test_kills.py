@@ -24,9 +24,10 @@ import httpx
 import pytest
 
 from licet.cli.demo.licenses import forged
-from licet.cli.demo.servers import Servers
+from licet.cli.demo.servers import Server, Servers
 from licet.issuer import Issuer
 from tests import rows
+from tests.core.loopback import until
 from tests.server.aftermath import AUDIENCE, Aftermath, caller
 from tests.server.ears import Heard, listening
 from tests.server.processes import Served, served
@@ -92,7 +93,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         for each in running:
             each.result(PATIENCE)
         lasted = time.monotonic() - began
-        _until(lambda: not admin.get("/v1/webhooks").json()["webhooks"][0]["waiting"])
+        until(lambda: not admin.get("/v1/webhooks").json()["webhooks"][0]["waiting"], PATIENCE)
         heard = []
         while not ear.is_quiet():
             heard.append(ear.hear(secret))
@@ -151,16 +152,12 @@ def _visitors(stack: ExitStack, directory: Path, url: str, good: str) -> list[Vi
     )
     with client() as http:
         for app in apps:
-            _until(lambda app=app: told(http, app, good) == GOOD)
+            until(partial(_is_served, http, app, good), PATIENCE)
     return [Visitor(app, {good: GOOD, forged(good): REFUSED}) for app in apps]
 
 
-def _until(holds: Any) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def _is_served(http: httpx.Client, app: Server, credential: str) -> bool:
+    return told(http, app, credential) == GOOD
 
 
 def test_no_acknowledged_license_is_lost(after: Aftermath) -> None:

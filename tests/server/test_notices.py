@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from licet.server import notices as module
 from licet.server.moments import rfc3339
 from licet.server.notices import BURST, Notices
-from licet.server.storage.database import Database, StorageError
+from licet.server.storage.database import Database
 from tests.core.hands import Hands
 from tests.server import stock
 
@@ -27,11 +24,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "licet.db")
+def database(database: Database) -> Database:
     stock.receiver(database, "wh_1", "license.expiring license.suspicious_activity")
-    yield database
-    database.close()
+    return database
 
 
 @pytest.fixture
@@ -152,23 +147,14 @@ async def test_a_disk_that_takes_nothing_ends_no_watch(
     """The log says so, and the next look tells what this one could not."""
     monkeypatch.setattr(module, "EVERY", 0.001)
     stock.license_(database, expires_at=hands.wall + DAY)
-    write, failed = database.write, 0
-
-    async def failing(act: Callable[[sqlite3.Connection], object]) -> object:
-        nonlocal failed
-        failed += 1
-        if failed == 1:
-            raise StorageError("disk full")
-        return await write(act)
-
-    monkeypatch.setattr(database, "write", failing)
+    tried = stock.full_once(database, monkeypatch)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(notices.run)
         with anyio.fail_after(10):
             while not told(database):  # noqa: ASYNC110 - it is another thread that writes
                 await anyio.sleep(0.001)
         tasks.cancel_scope.cancel()
-    assert failed == 2
+    assert len(tried) == 2
     assert "notices not written down: disk full" in caplog.text
 
 

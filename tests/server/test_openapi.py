@@ -20,7 +20,7 @@ from licet.server.access.apikeys import Kind
 from licet.server.webhooks.deliveries import signed
 from licet.server.webhooks.receivers import Receiver
 from tests.core.hands import Hands
-from tests.server.callers import Calls
+from tests.server.callers import SIGNED, Calls
 from tests.server.conftest import ISSUER
 from tests.server.description import DOCUMENT, METHODS, operations, validate
 
@@ -234,11 +234,7 @@ def test_what_is_signed_is_described(calls: Calls, hands: Hands) -> None:
         question = {} if domain is None else {"domain": domain}
         for credential in (key, token, "lic_unknown"):
             _is(calls.validate(credential, **question), "ValidationAnswer")
-            form = {"token": credential, "nonce": "n"}
-            accept = {"Accept": "application/token-introspection+jwt"}
-            asked = calls.client.post(
-                "/v1/licenses/introspect", headers={**calls.validation, **accept}, data=form
-            )
+            asked = calls.introspect(credential, SIGNED, nonce="n")
             _is(calls.decode(asked.text), "IntrospectionAnswer")
     path = calls.decode(token)["status"]["status_list"]["uri"].removeprefix(ISSUER)
     _is(calls.decode(calls.client.get(path).text, audience=None), "StatusList")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +13,6 @@ from tests.server import stock
 
 ISSUER = stock.ISSUER
 AT = 1_800_000_000.25
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "licet.db")
-    yield database
-    database.close()
 
 
 def tell(

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from licet.server import LicenseServer
+from tests.server import stock
 from tests.server.callers import Calls
 
 
@@ -36,13 +37,9 @@ def refuse(server: LicenseServer, table: str) -> None:
 @pytest.fixture
 def told(calls: Calls, server: LicenseServer) -> None:
     """Have somebody to tell, whom nobody reaches."""
-    server.database.write_now(
-        lambda connection: connection.execute(
-            "INSERT INTO webhooks (id, url, events, secret, created_at) VALUES"
-            " ('wh_a', 'https://receiver.invalid/', ?, x'00', 0)",
-            ("license.revoked license.suspended license.resumed",),
-        )
-    )
+    events = "license.revoked license.suspended license.resumed"
+    url = "https://receiver.invalid/"
+    stock.receiver(server.database, "wh_a", events, url=url, secret=bytes(1))
 
 
 @pytest.mark.usefixtures("told")

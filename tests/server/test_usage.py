@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,7 +18,7 @@ from licet.core.usage.sums import Place, Sum, hour_of
 from licet.server import LicenseServer, audit
 from licet.server import usage as module
 from licet.server.endpoints import usage as endpoint
-from licet.server.storage.database import Database, StorageError
+from licet.server.storage.database import Database
 from licet.server.usage import Counter, Used, beginning, end, totals
 from tests.core.hands import Hands
 from tests.server import stock
@@ -303,11 +301,9 @@ def test_only_applications_report_usage(application: Application, admin: dict[st
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path / "licet.db")
+def database(database: Database) -> Database:
     stock.receiver(database, "wh_1", "usage.exceeded")
-    yield database
-    database.close()
+    return database
 
 
 def count(database: Database, at: float, batch_id: str, **used: int) -> None:
@@ -373,20 +369,13 @@ async def test_old_sums_are_swept_all_the_time(
 ) -> None:
     """Also after a disk that took nothing for once."""
     monkeypatch.setattr(module, "EVERY", 0.001)
-    database, write, failed = server.database, server.database.write, 0
+    database = server.database
     stock.license_(database)
     database.write_now(
         lambda connection: connection.execute("INSERT INTO usage VALUES ('lic_1','day',0,'n',1)")
     )
 
-    async def failing(act: Callable[[sqlite3.Connection], object]) -> object:
-        nonlocal failed
-        failed += 1
-        if failed == 1:
-            raise StorageError("disk full")
-        return await write(act)
-
-    monkeypatch.setattr(database, "write", failing)
+    stock.full_once(database, monkeypatch)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(module.sweeping, database, hands.clock)
         with anyio.fail_after(10):

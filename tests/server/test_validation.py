@@ -11,7 +11,6 @@ import pytest
 
 from licet.core.online.dialects.licet import Licet
 from licet.core.online.question import Answer, Denied, Granted, Question
-from licet.core.transport import Response
 from licet.issuer import Issuer
 from licet.server import LicenseServer
 from tests.core.hands import Hands
@@ -42,12 +41,7 @@ def test_an_answer_is_for_its_question_only(calls: Calls, hands: Hands) -> None:
 def understood(calls: Calls, hands: Hands, credential: str, domain: str | None) -> Answer:
     """Return how an application reads the answer to its question."""
     question = Question(credential, ISSUER, AUDIENCE, domain, NONCE, hands.wall)
-    sent = Licet().request(question, calls)
-    answer = calls.client.post(
-        "/v1/licenses/validate", headers={**sent.headers, **calls.validation}, content=sent.body
-    )
-    response = Response(answer.status_code, answer.headers, answer.content)  # type: ignore[arg-type]
-    return Licet().read(question, response, calls)
+    return calls.understood(Licet(), "/v1/licenses/validate", question)
 
 
 def test_applications_understand_the_answer(calls: Calls, hands: Hands) -> None:

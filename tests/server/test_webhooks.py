@@ -17,13 +17,13 @@ from licet.server.webhooks import deliveries, receivers
 from licet.server.webhooks.outbox import EVENTS
 from tests.core.hands import Hands
 from tests.server import stock
+from tests.server.callers import Calls
+from tests.server.conftest import AUDIENCE, ISSUER
 from tests.server.ears import Ear, listening
 
 if TYPE_CHECKING:
     import httpx2
     from starlette.testclient import TestClient
-
-ISSUER = stock.ISSUER
 
 #: What is no receiver.
 HALVES: list[dict[str, Any]] = [
@@ -68,27 +68,15 @@ def ear(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ear]:
 
 
 @pytest.fixture
-def vendor(client: TestClient, admin: dict[str, str]) -> Vendor:
-    return Vendor(client, admin)
+def vendor(client: TestClient, admin: dict[str, str], validation: dict[str, str]) -> Vendor:
+    return Vendor(client, admin, validation)
 
 
-class Vendor:
-    """Does what a vendor does."""
-
-    def __init__(self, client: TestClient, admin: dict[str, str]) -> None:
-        self.client, self.admin = client, admin
+class Vendor(Calls):
+    """Does what a vendor does about receivers, too."""
 
     def put(self, **body: object) -> httpx2.Response:
         return self.client.put("/v1/webhooks", headers=self.admin, json=body)
-
-    def issue(self, **body: object) -> str:
-        answer = self.client.post("/v1/licenses", headers=self.admin, json=body)
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
-
-    def act(self, license_id: str, what: str, **body: object) -> int:
-        path = f"/v1/licenses/{license_id}/{what}"
-        return self.client.post(path, headers=self.admin, json=body).status_code
 
     def rotate(self) -> None:
         assert self.client.post("/v1/keys/rotate", headers=self.admin).is_success
@@ -103,7 +91,7 @@ class Vendor:
 def test_what_happens_is_told(vendor: Vendor, ear: Ear) -> None:
     """A receiver hears of each license and of keys, signed, in order, with growing numbers."""
     secret = vendor.put(url=ear.url).json()["secret"]
-    license_id = vendor.issue()
+    license_id = vendor.issue()["id"]
     for happens in ("suspend", "resume", "revoke"):
         assert vendor.act(license_id, happens, reason="a test") == 200
     told = [ear.hear(secret) for _ in range(3)]
@@ -126,43 +114,32 @@ def test_what_happens_is_told(vendor: Vendor, ear: Ear) -> None:
     assert bodies[3]["data"]["issuer"] == ISSUER
 
 
-def test_what_is_strange_about_a_question_is_told(
-    vendor: Vendor, ear: Ear, validation: dict[str, str]
-) -> None:
+def test_what_is_strange_about_a_question_is_told(vendor: Vendor, ear: Ear) -> None:
     """Asked about at a host that it does not name, it is told of once, with both."""
     secret = vendor.put(url=ear.url).json()["secret"]
-    issued = {"domains": ["example.com"], "key": True}
-    answer = vendor.client.post("/v1/licenses", headers=vendor.admin, json=issued).json()
-    question = {
-        "licenseKey": answer["key"],
-        "domain": "thief.example",
-        "audience": "acme-reports",
-        "nonce": "bm9uY2Ugb2YgYSB0ZXN0LCAyNTYgYml0cyBvZiBpdC4",
-    }
+    given = vendor.issue(domains=["example.com"], key=True)
     for _ in range(2):
-        asked = vendor.client.post("/v1/licenses/validate", headers=validation, json=question)
-        assert asked.status_code == 200
-    vendor.act(answer["id"], "revoke")
+        vendor.ask(given["key"], domain="thief.example")
+    vendor.act(given["id"], "revoke")
     told = [ear.hear(secret).body for _ in range(2)]
     assert [body["type"] for body in told] == ["license.suspicious_activity", "license.revoked"]
     del told[0]["data"]["sequence"]
     assert told[0]["data"] == {
-        "license_id": answer["id"],
+        "license_id": given["id"],
         "kind": "domain_mismatch",
         "requested_domain": "thief.example",
         "bound_domain": ["example.com"],
     }
 
 
-def test_a_limit_that_is_exceeded_is_told(
-    vendor: Vendor, ear: Ear, validation: dict[str, str], hands: Hands
-) -> None:
+def test_a_limit_that_is_exceeded_is_told(vendor: Vendor, ear: Ear, hands: Hands) -> None:
     """As soon as an application has reported it."""
     secret = vendor.put(url=ear.url, events=["usage.exceeded"]).json()["secret"]
-    license_id = vendor.issue(limits={"exports": {"max": 1, "per": "day"}})
+    license_id = vendor.issue(limits={"exports": {"max": 1, "per": "day"}})["id"]
     counter = {"name": "exports", "from": hands.wall, "to": hands.wall, "count": 2}
     report = {"batch_id": "b1", "license_id": license_id, "counters": [counter]}
-    assert vendor.client.post("/v1/usage", headers=validation, json=report).status_code == 204
+    answer = vendor.client.post("/v1/usage", headers=vendor.validation, json=report)
+    assert answer.status_code == 204
     data = ear.hear(secret).body["data"]
     assert (data["name"], data["used"], data["max"], data["per"]) == ("exports", 2, 1, "day")
 
@@ -182,7 +159,7 @@ def test_what_was_not_taken_is_told_again(vendor: Vendor, ear: Ear) -> None:
     """A receiver that fails is told the same again, and what comes after waits for it."""
     ear.answer([503, 503])
     secret = vendor.put(url=ear.url).json()["secret"]
-    license_id = vendor.issue()
+    license_id = vendor.issue()["id"]
     vendor.act(license_id, "suspend")
     vendor.act(license_id, "revoke")
     told = [ear.hear(secret) for _ in range(4)]
@@ -198,7 +175,7 @@ def test_what_is_never_taken_is_given_up(
     monkeypatch.setattr(deliveries, "TRIED_FOR", -1.0)
     ear.answer([500])
     secret = vendor.put(url=ear.url).json()["secret"]
-    license_id = vendor.issue()
+    license_id = vendor.issue()["id"]
     vendor.act(license_id, "suspend")
     vendor.act(license_id, "revoke")
     types = [ear.hear(secret).body["type"] for _ in range(2)]
@@ -208,13 +185,13 @@ def test_what_is_never_taken_is_given_up(
 def test_a_receiver_hears_what_it_asked_for(vendor: Vendor, ear: Ear) -> None:
     """Only the events that were named are told, and a later word about them counts."""
     secret = vendor.put(url=ear.url, events=["license.revoked"]).json()["secret"]
-    license_id = vendor.issue()
+    license_id = vendor.issue()["id"]
     vendor.act(license_id, "suspend")
     vendor.act(license_id, "revoke")
     assert ear.hear(secret).body["type"] == "license.revoked"
     again = vendor.put(url=ear.url, events=["keys.rotated"]).json()
     assert again["secret"] == secret
-    vendor.act(vendor.issue(), "revoke")
+    vendor.act(vendor.issue()["id"], "revoke")
     vendor.rotate()
     assert ear.hear(secret).body["type"] == "keys.rotated"
 
@@ -234,7 +211,7 @@ def test_receivers_are_listed_without_their_secrets(vendor: Vendor, ear: Ear) ->
     ear.answer(itertools.repeat(500, 1000))
     secret = vendor.put(url=ear.url).json()["secret"]
     vendor.put(url="https://hooks.example/a", events=["keys.rotated", "license.revoked"])
-    license_id = vendor.issue()
+    license_id = vendor.issue()["id"]
     vendor.act(license_id, "suspend")
     ear.hear(secret)
     # The second attempt comes after the first was written down.
@@ -261,7 +238,7 @@ def test_a_receiver_that_was_removed_hears_nothing(vendor: Vendor, ear: Ear) -> 
     assert vendor.client.delete(path, headers=vendor.admin).status_code == 204
     assert vendor.client.delete(path, headers=vendor.admin).status_code == 404
     assert vendor.listing() == []
-    vendor.act(vendor.issue(), "revoke")
+    vendor.act(vendor.issue()["id"], "revoke")
     secret = vendor.put(url=ear.url).json()["secret"]
     vendor.rotate()
     assert ear.hear(secret).body["type"] == "keys.rotated"
@@ -302,14 +279,14 @@ def test_secrets_are_sealed_where_keys_are(tmp_path: Path, hands: Hands) -> None
     unlock.write_bytes(bytes(range(64)))
     unlock.chmod(0o600)
     configuration = Configuration(
-        data=tmp_path / "data", issuer=ISSUER, audience="acme-reports", unlock_file=unlock
+        data=tmp_path / "data", issuer=ISSUER, audience=AUDIENCE, unlock_file=unlock
     )
     shown = []
     for _ in range(2):
         with LicenseServer(configuration, clock=hands.clock) as server:
             key = server.api_keys.create("admin", "vendor").key
             with TestClient(server.app) as client:
-                vendor = Vendor(client, {"Authorization": f"Bearer {key}"})
+                vendor = Vendor(client, {"Authorization": f"Bearer {key}"}, {})
                 shown.append(vendor.put(url="https://hooks.example").json()["secret"])
             kept = stock.one(server.database, "SELECT secret FROM webhooks")[0]
     assert shown[0] == shown[1]

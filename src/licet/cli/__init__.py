@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import licet
 from licet.cli import admin, demo, doctor, inspect, issue, keygen, serve, verify
-from licet.cli.command import Parser, shield
+from licet.cli.command import Parser
 from licet.cli.output import UNUSABLE, Failed, print_json, tell, why
 
 __all__ = ["main"]
@@ -73,7 +73,7 @@ def _carry_out(argv: Sequence[str] | None) -> int:
     from licet.core.errors import ConfigError
 
     parser = _parser()
-    arguments = parser.parse_args(shield(sys.argv[1:] if argv is None else argv))
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
     if arguments.run is None:
         parser.print_help(sys.stderr)
         return UNUSABLE

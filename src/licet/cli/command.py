@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from licet.cli.output import UNUSABLE, print_json
@@ -17,7 +17,8 @@ _KEY_ID = re.compile(r"-[A-Za-z0-9_-]{42}")
 class Parser(argparse.ArgumentParser):
     """A parser that learns what it reads when it is needed: of all there are, one or two are.
 
-    What is wrong with what was typed is told to programs as well, where they are to be told.
+    What is wrong with what was typed is told to programs as well, where they are to be told. The id
+    of a key is never taken for an option.
 
     Attributes:
         fill: adds what it reads, once.
@@ -33,6 +34,11 @@ class Parser(argparse.ArgumentParser):
             fill(self)
         self._is_for_programs = "--json" in (args or ())
         return super().parse_known_args(args, *rest, **kwargs)
+
+    def _parse_optional(self, arg_string: str) -> Any:
+        # Not public, and the one place that decides for options and arguments alike; a test sees to
+        # it that it stays.
+        return None if _KEY_ID.fullmatch(arg_string) else super()._parse_optional(arg_string)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and end with 2."""
@@ -110,16 +116,3 @@ def group(
 def add_json(parser: argparse.ArgumentParser, help: str = "print one JSON object") -> None:  # noqa: A002
     """Add `--json`, which stands last in a command's help."""
     parser.add_argument("--json", action="store_true", help=help)
-
-
-def shield(arguments: Sequence[str]) -> list[str]:
-    """Return what was typed with key ids in a form that no parser takes for options.
-
-    `key_id` takes it back.
-    """
-    return [f" {each}" if _KEY_ID.fullmatch(each) else each for each in arguments]
-
-
-def key_id(text: str) -> str:
-    """Return the id of a key as it was typed."""
-    return text.strip(" ")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from licet.cli import keyfile
-from licet.cli.command import add_json, command, key_id
+from licet.cli.command import add_json, command
 from licet.cli.output import DONE, Failed, print_json, print_members, tell, why
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ def add_to(commands: Any) -> None:
     step.add_argument(
         "--retire",
         metavar="KID",
-        type=key_id,
         help="remove the key with this id; licenses signed with it end as applications learn of it",
     )
     parser.add_argument(

@@ -11,7 +11,6 @@ import secrets
 from typing import Any
 
 from licet.cli import typed
-from licet.cli.command import key_id
 from licet.cli.moments import duration, moment
 from licet.cli.output import split
 
@@ -113,13 +112,11 @@ def _add_conditions(group: Any) -> None:
     group.add_argument(
         "--bind-jkt",
         metavar="DIGEST",
-        type=key_id,
         help="of its holder's DPoP key: the RFC 7638 thumbprint",
     )
     group.add_argument(
         "--bind-x5t",
         metavar="DIGEST",
-        type=key_id,
         help="of its holder's TLS certificate: x5t#S256 (RFC 8705)",
     )
     group.add_argument(
@@ -145,9 +142,7 @@ def read(arguments: argparse.Namespace, begin: int) -> dict[str, Any]:
     return {
         **typed.claims(arguments.claim, _taken()),
         "audience": audience[0] if audience and len(audience) == 1 else audience,
-        "subject": f"lic_{secrets.token_hex(12)}"
-        if arguments.subject is None
-        else arguments.subject,
+        "subject": drawn_id() if arguments.subject is None else arguments.subject,
         "customer": arguments.customer,
         "plan": arguments.plan,
         "features": split(arguments.feature),
@@ -166,6 +161,11 @@ def read(arguments: argparse.Namespace, begin: int) -> dict[str, Any]:
         "issued_at": begin,
         "expires_in": arguments.expires_in if end is None else int(end - begin),
     }
+
+
+def drawn_id() -> str:
+    """Return the id of a license that is given none."""
+    return f"lic_{secrets.token_hex(12)}"
 
 
 def order(arguments: argparse.Namespace, begin: int) -> dict[str, Any]:

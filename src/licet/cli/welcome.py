@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+#: What the license keys of the server look like.
+KEYS = "lic_[A-Za-z0-9_-]{43}"
 _LICENSE = {"customer": "Example GmbH", "features": ["analytics"], "limits": {"apiCalls": 1000}}
 
 
@@ -26,7 +28,7 @@ def text(told: Mapping[str, str], data: Path) -> str:
     asking = {
         "LICET_VALIDATION_URL": f"{url}/v1/licenses/validate",
         "LICET_VALIDATION_CREDENTIALS": told["validation_key"],
-        "LICET_LICENSE_KEY_PATTERN": "lic_[A-Za-z0-9_-]{43}",
+        "LICET_LICENSE_KEY_PATTERN": KEYS,
     }
     return f"""\
 The license server is at {url}, on this machine alone. Ctrl-C ends it; everything

@@ -61,7 +61,7 @@ def _taken(path: Path) -> int | None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if _lock(descriptor) and _is_at(path, descriptor):
+            if locked(descriptor) and _is_at(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -81,8 +81,16 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 if sys.platform == "win32":
+    #: Far behind what may stand in a file, because what is locked cannot be read.
+    _PLACE = 1 << 30
 
-    def _lock(descriptor: int) -> bool:
+    def locked(descriptor: int) -> bool:
+        """Lock an open file until it is closed, and return whether nobody else had.
+
+        Raises:
+            OSError: there can be no lock.
+        """
+        os.lseek(descriptor, _PLACE, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -97,7 +105,12 @@ if sys.platform == "win32":
 
 else:
 
-    def _lock(descriptor: int) -> bool:
+    def locked(descriptor: int) -> bool:
+        """Lock an open file until it is closed, and return whether nobody else had.
+
+        Raises:
+            OSError: there can be no lock.
+        """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

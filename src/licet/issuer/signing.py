@@ -41,6 +41,10 @@ class KeyFileError(LicetError, ValueError):
     """A file of private keys that others may use, or that holds none."""
 
 
+class ExposedError(LicetError):
+    """Others than its owner may use a file of secrets; says so of the file."""
+
+
 class SigningKey:
     """One private key and the one algorithm it signs with.
 
@@ -160,6 +164,21 @@ def replace(target: Path, text: str, mode: int) -> None:
             os.close(descriptor)
 
 
+def contents(path: str | os.PathLike[str], most: int = -1) -> bytes:
+    """Return what a file of secrets holds, its first `most` bytes where that is not negative.
+
+    Raises:
+        ExposedError: others than its owner may use it.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        # Of the open file, which nobody can exchange between this look and the reading.
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if os.name == "posix" and mode & 0o077:
+            raise ExposedError(f"its mode {mode:04o} lets others use it")
+        return file.read(most)
+
+
 def read(path: str | os.PathLike[str]) -> tuple[str, list[SigningKey]]:
     """Return issuer and keys of a file that `write` wrote; the last key signs.
 
@@ -167,15 +186,12 @@ def read(path: str | os.PathLike[str]) -> tuple[str, list[SigningKey]]:
         KeyFileError: others than its owner may use the file, or it is no key file.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        # Of the open file, which nobody can exchange between this look and the reading.
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if os.name == "posix" and mode & 0o077:
-            raise KeyFileError(
-                f"{os.fspath(path)} holds private keys, and its mode {mode:04o} lets others use "
-                f"it: run chmod 600 {os.fspath(path)}"
-            )
-        content = file.read()
+    try:
+        content = contents(path)
+    except ExposedError as error:
+        raise KeyFileError(
+            f"{os.fspath(path)} holds private keys, and {error}: run chmod 600 {os.fspath(path)}"
+        ) from None
     try:
         document = json.loads(content)
         issuer, keys = document["issuer"], [SigningKey.from_jwk(jwk) for jwk in document["keys"]]

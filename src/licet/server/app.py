@@ -110,7 +110,7 @@ class LicenseServer:
             self._notices = Notices(self.database, clock, self.issuer)
             self._receivers = Receivers(self.database, self.vault)
             self._deliveries = Deliveries(self.database, self._receivers, clock)
-            self.app = self._application(clock)
+            self.app = self._application()
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -128,8 +128,8 @@ class LicenseServer:
     ) -> None:
         self.close()
 
-    def _application(self, clock: Clock) -> Starlette:
-        configuration, database = self.configuration, self.database
+    def _application(self) -> Starlette:
+        configuration, database, clock = self.configuration, self.database, self._clock
         keys, doors, sightings = self.signing_keys, self._doors, self._sightings
         changes = Changes(clock)
         register = Register(database, changes)

@@ -144,8 +144,8 @@ def tell_once(
     about: str,
     until: float,
     **data: object,
-) -> bool:
-    """Have an event told, unless it was and that is to last still; return whether it is now.
+) -> None:
+    """Have an event told, unless it was and that is to last still.
 
     Args:
         connection: the writer's.
@@ -160,12 +160,9 @@ def tell_once(
     Raises:
         LookupError: there is no such license.
     """
-    if not outbox.interested(connection, event):
-        return False
-    if not once(connection, at, license_id, about, until):
-        return False
-    outbox.tell(connection, at, event, license_id, issuer, **data)
-    return True
+    # Not noted as told where nobody wants to hear of it yet.
+    if outbox.interested(connection, event) and once(connection, at, license_id, about, until):
+        outbox.tell(connection, at, event, license_id, issuer, **data)
 
 
 def once(

@@ -88,7 +88,8 @@ def totals(
         limits: the claim of that name.
         now: seconds since the epoch.
     """
-    present: dict[str, dict[str, int]] = {}
+    month = _sums(connection, license_id, USUAL, now)
+    present = {USUAL: month}
     found: dict[str, Used] = {}
     for name, limit in limits.items():
         most, per = _limit(limit)
@@ -101,9 +102,6 @@ def totals(
             "per": per,
             "since": _since(connection, license_id, per, now),
         }
-    month = present.get(USUAL)
-    if month is None:
-        month = _sums(connection, license_id, USUAL, now)
     for name in month.keys() - limits.keys():
         since = beginning(USUAL, now)
         found[name] = {"used": month[name], "max": None, "per": USUAL, "since": since}

@@ -7,6 +7,7 @@ server says so, or was never asked.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from licet.cli.output import NOT, UNDECIDED, Failed
@@ -80,11 +81,15 @@ def read(answer: Response, unsure: tuple[str, str] | None) -> dict[str, Any]:
     Raises:
         Failed: its status says otherwise; of a class that says what.
     """
-    status, media_type = answer.status, answer.headers.get("content-type", "").partition(";")[0]
+    from licet.core.documents.exchange import media_type, retry_after
+
+    status = answer.status
     if status == 204:
         return {}
     content = _object(answer.body)
-    detail = content.get("detail") if media_type == _PROBLEM and content is not None else None
+    detail = None
+    if content is not None and media_type(answer.headers) == _PROBLEM:
+        detail = content.get("detail")
     said = detail if isinstance(detail, str) else ""
     nothing = "; nothing was changed" if unsure else ""
     if 200 <= status < 300 and content:
@@ -95,8 +100,8 @@ def read(answer: Response, unsure: tuple[str, str] | None) -> dict[str, Any]:
             "give its admin key, one that was not revoked: LICET_ADMIN_KEY or --admin-key @FILE",
         )
     if status == 429:
-        wait = answer.headers.get("retry-after", "")
-        when = f"in {wait} seconds" if wait.isascii() and wait.isdigit() else "in a while"
+        wait = retry_after(answer.headers, time.time())
+        when = "in a while" if wait is None else f"in {wait:.0f} seconds"
         raise Undecided(f"the server has too much to do{nothing}", f"try again {when}")
     if 400 <= status < 500 and said:
         raise Refused(status, said)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from licet.cli.admin import listing, options
 from licet.cli.admin.answers import Refused, Unsure
 from licet.cli.admin.connection import Server
+from licet.cli.license_options import drawn_id
 from licet.cli.output import DONE, Failed, once, print_json, tell, why
 
 #: Licenses and bytes of one batch, and bytes of a line, that the server takes.
@@ -150,8 +150,9 @@ def _read(line: bytes, number: int) -> tuple[str, bytes]:
     except ValueError:
         problem = f"line {number} is no JSON object of {LONGEST} bytes at most"
         raise Failed(problem, "`licet licenses import --help` shows how one is written") from None
-    license_id = license_.setdefault("id", f"lic_{secrets.token_hex(12)}")
-    return str(license_id), json.dumps(license_).encode() + b"\n"
+    if license_.get("id") is None:
+        license_["id"] = drawn_id()
+    return str(license_["id"]), json.dumps(license_).encode() + b"\n"
 
 
 def _issued(server: Server, batch: _Batch) -> list[Any]:

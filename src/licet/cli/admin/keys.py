@@ -7,7 +7,6 @@ from typing import Any
 
 from licet.cli.admin import listing, options
 from licet.cli.admin.answers import has_texts
-from licet.cli.command import key_id
 from licet.cli.output import DONE, print_json, print_members, tell
 
 _DESCRIPTION = """\
@@ -53,7 +52,7 @@ def _add(keys: Any) -> None:
     retire = options.add(
         keys, "retire", _retire, help="publish an old key no longer", description=_RETIRE
     )
-    retire.add_argument("kid", metavar="KID", type=key_id, help="the id of the key")
+    retire.add_argument("kid", metavar="KID", help="the id of the key")
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -18,26 +18,33 @@ from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from licet.cli.command import add_json, command
+
 if TYPE_CHECKING:
     from licet.cli.demo.servers import Server
 
 ISSUER = "https://licenses.acme.example"
+_DESCRIPTION = """\
+Starts a license server and the example applications on loopback, plays
+licenses of every kind before each, in the right and the wrong place and
+hands, and prints expected beside observed."""
+_EPILOG = """\
+Exit status: 0 if all answers are the expected ones, 1 if not or if a server
+failed, 2 if something is not installed."""
 
 
 def add_to(commands: Any) -> None:
     """Add the command to those of the parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = command(
+        commands,
         "demo",
+        run,
         help="play the example applications on real servers and print one table",
-        description="Starts a license server and the example applications on loopback, plays "
-        "licenses of every kind before each, in the right and the wrong place and hands, and "
-        "prints expected beside observed.",
-        epilog="Exit status: 0 if all answers are the expected ones, 1 if not or if a server "
-        "failed, 2 if something is not installed.",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
     )
     parser.add_argument("--serve", action="store_true", help="keep everything up until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=run)
+    add_json(parser, "print JSON instead of a table")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from licet.cli import welcome
 from licet.cli.demo import programs
 from licet.cli.demo.headers import HOST, bearer, forwarded
 from licet.cli.demo.licenses import Opaque
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 CACHE_FOR = 1
 #: What those are started with that ask it, beside what all are.
 ONLINE = {
-    "LICET_LICENSE_KEY_PATTERN": "lic_[A-Za-z0-9_-]{43}",
+    "LICET_LICENSE_KEY_PATTERN": welcome.KEYS,
     "LICET_OUTAGE_LIMIT": "3600",
 }
 

@@ -7,6 +7,7 @@ under their own TLS policy, and shows nothing of licenses, credentials and keys 
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 from typing import Any
 
 from licet.cli import settings, tokens
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         first.append(Group("license", [license]))
         license = None  # noqa: A001
     examination = Examination(chosen, targets, license, Patience(WHOLE))
-    for group in (*first, *examination.groups()):
+    for group in chain(first, examination.groups()):
         groups.append(group)
         if not arguments.json:
             report.show(group)

@@ -11,6 +11,7 @@ from typing import Any
 from licet.cli import findings
 from licet.cli.doctor.finding import Finding, Kind
 from licet.cli.moments import told
+from licet.cli.remedies import explain
 from licet.core.errors import LicenseError, LicenseInvalid
 from licet.core.issuers import DAY
 from licet.core.lifecycle import check_times
@@ -19,7 +20,6 @@ from licet.core.token.claims import Claims, numeric_date
 from licet.issuer import COMFORTABLE_SIZE
 
 _NEXT = "have the next one issued in time, or set LICET_REFRESH_URL where it is an installation's"
-_CLOCKS = "compare the clocks of the issuer and of this machine"
 
 UNREADABLE = Kind("license_unreadable", "fault")
 DEFECTIVE = Kind("license_defective", "fault")
@@ -27,8 +27,8 @@ EXPIRED = Kind("license_expired", "fault", "have the next one issued")
 IN_GRACE = Kind(
     "license_in_grace", "fault", "have it refreshed, or the next one issued, while grace lasts"
 )
-NOT_ACTIVE = Kind("license_not_active", "fault", f"wait; where it should have begun, {_CLOCKS}")
-FROM_THE_FUTURE = Kind("license_issued_in_the_future", "fault", _CLOCKS)
+NOT_ACTIVE = Kind("license_not_active", "fault", explain("not_yet_valid")[1])
+FROM_THE_FUTURE = Kind("license_issued_in_the_future", "fault", explain("issued_in_the_future")[1])
 ENDS = Kind("license_expires_soon", "warning", _NEXT)
 CURRENT = Kind("license_current", "ok")
 TOO_LARGE = Kind(

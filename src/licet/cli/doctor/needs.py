@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from licet.cli.doctor.finding import Finding, Kind
+from licet.cli.remedies import explain
 from licet.core.errors import LicenseError, LicenseInvalid
+from licet.core.revocation.lists import own_origins
 from licet.core.revocation.statuslist import StatusReference, read_reference
 from licet.core.settings import Settings
 from licet.core.terms import read_terms
@@ -38,11 +40,7 @@ ORIGIN = Kind(
     "see that every caller is a page that sends Origin, or set LICET_DOMAIN_FROM to host",
 )
 EXTRA = Kind("license_needs_extra", "fault")
-STATUS_ORIGIN = Kind(
-    "license_status_origin",
-    "fault",
-    "name that origin in LICET_STATUS_ORIGINS, if it is the issuer's",
-)
+STATUS_ORIGIN = Kind("license_status_origin", "fault", explain("status_origin")[1])
 STATUS_UNFETCHED = Kind(
     "license_status_unfetched",
     "fault",
@@ -98,11 +96,11 @@ _NEEDS: dict[tuple[str, ...], Callable[[Any, Settings], Iterator[Finding]]] = {
 
 
 def _status(claims: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
-    reference, issuer = _reference(claims), claims.get("iss")
-    one = settings.by_issuer.get(issuer) if isinstance(issuer, str) else None
-    if reference is None or one is None:
+    named = _named(claims, settings)
+    if named is None:
         return
-    if one.jwks_url is None:
+    reference, fetches = named
+    if not fetches:
         yield STATUS_UNFETCHED("it names a status list, and nothing is fetched")
     elif status_list(claims, settings) is None:
         yield STATUS_ORIGIN(f"its status list lies at {origin_of(reference.uri)}")
@@ -110,19 +108,20 @@ def _status(claims: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
 
 def status_list(claims: Mapping[str, Any], settings: Settings) -> str | None:
     """Return where the status list of a license is, None where none would be fetched."""
-    reference, issuer = _reference(claims), claims.get("iss")
+    reference, fetches = _named(claims, settings) or (None, False)
+    if reference is None or not fetches:
+        return None
+    own = own_origins(claims["iss"], settings.insecure_http_hosts)
+    return reference.uri if origin_of(reference.uri) in (*own, *settings.status_origins) else None
+
+
+def _named(claims: Mapping[str, Any], settings: Settings) -> tuple[StatusReference, bool] | None:
+    """Return the list that a license of a known issuer names, and whether anything is fetched."""
+    issuer = claims.get("iss")
     one = settings.by_issuer.get(issuer) if isinstance(issuer, str) else None
-    if reference is None or one is None or one.jwks_url is None:
+    if one is None or "status" not in claims:
         return None
     try:
-        own = origin_of(str(issuer))
-    except ValueError:
-        own = ""
-    return reference.uri if origin_of(reference.uri) in (own, *settings.status_origins) else None
-
-
-def _reference(claims: Mapping[str, Any]) -> StatusReference | None:
-    try:
-        return read_reference(claims["status"]) if "status" in claims else None
+        return read_reference(claims["status"]), one.jwks_url is not None
     except LicenseInvalid:
         return None  # Found before.

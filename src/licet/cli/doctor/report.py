@@ -11,11 +11,11 @@ from typing import Any
 
 from licet.cli.doctor import judgement
 from licet.cli.doctor.credential import OPAQUE
-from licet.cli.doctor.finding import OUT_OF_TIME, Finding, Group
+from licet.cli.doctor.finding import OUT_OF_TIME, Finding, Group, Severity
 from licet.cli.output import DONE, NOT, UNDECIDED, printable
 
 _MARKS = {"ok": " ", "warning": "!", "fault": "!", "unchecked": "?"}
-_WORDS = {
+_WORDS: dict[Severity, tuple[str, str]] = {
     "fault": ("fault", "faults"),
     "warning": ("warning", "warnings"),
     "unchecked": ("thing not checked", "things not checked"),
@@ -51,9 +51,9 @@ def summary(groups: Sequence[Group]) -> str:
     """Return how much was found."""
     counts = Counter(finding.severity for finding in _all(groups))
     parts = [
-        f"{counts[severity]} {words[counts[severity] > 1]}"  # type: ignore[index]
+        f"{counts[severity]} {words[counts[severity] > 1]}"
         for severity, words in _WORDS.items()
-        if counts[severity]  # type: ignore[index]
+        if counts[severity]
     ]
     return ", ".join(parts) or "nothing wrong was found"
 

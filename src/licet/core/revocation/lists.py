@@ -202,7 +202,7 @@ class StatusLists(Locked):
         http_hosts: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
-        self._origins = frozenset((*origins, *_own(issuer, http_hosts)))
+        self._origins = frozenset((*origins, *own_origins(issuer, http_hosts)))
         self._document = document
         self._kept: OrderedDict[str, StatusDocument] = OrderedDict()
         # Those of licenses at hand, too: two copies of one list could say two things.
@@ -241,7 +241,7 @@ class StatusLists(Locked):
             return list(self._alive.values())
 
 
-def _own(issuer: str, http_hosts: tuple[str, ...]) -> tuple[str, ...]:
+def own_origins(issuer: str, http_hosts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the origin of an issuer whose name is an address that is fit to be fetched from."""
     try:
         return (origin_of(url("issuer", issuer, http_hosts=http_hosts)),)

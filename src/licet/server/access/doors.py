@@ -7,8 +7,8 @@ and for nobody else. What was presented is neither repeated nor logged.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address, IPv6Network
 
 import anyio
 from starlette.datastructures import Headers
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from licet.core.addresses import read_address
 from licet.server.access.apikeys import ApiKeys, Caller, Kind
 from licet.server.access.pace import LONGEST, Pace, TooFastError
 
@@ -132,10 +133,8 @@ def _too_fast(retry_after: int) -> HTTPException:
 def _address(scope: Scope) -> str:
     """Return where a request comes from, as far as one caller may have all of it."""
     host: str = scope["client"][0] if scope.get("client") else ""
-    try:
-        address = ipaddress.ip_address(host)
-        if isinstance(address, ipaddress.IPv4Address):
-            return host
-        return str(address.ipv4_mapped or ipaddress.IPv6Network((int(address), 64), strict=False))
-    except ValueError:
-        return host
+    # What stands behind % is the interface of a link-local address.
+    address = read_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), 64), strict=False))
+    return host if address is None else str(address)

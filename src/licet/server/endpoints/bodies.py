@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from licet.core.problem import MEDIA_TYPE, members
 from licet.core.token import strictjson
 from licet.server.storage.database import StorageError
 
@@ -99,24 +100,17 @@ def problem(request: Request, error: Exception) -> Response:
         error = HTTPException(503, "The change did not reach the disk.", again)
     elif not isinstance(error, HTTPException):
         error = HTTPException(500, "The server could not do this.")
-    status = error.status_code
-    code = error.code if isinstance(error, Refusal) else None
-    body: dict[str, Any] = {
-        "type": f"urn:licet:problem:{code.replace('_', '-')}" if code else "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": error.detail,
-    }
-    if code is not None:
-        body["code"] = code
-    return JSONResponse(
-        body, status, {**NO_STORE, **(error.headers or {})}, "application/problem+json"
-    )
+    status, detail = error.status_code, error.detail
+    title = HTTPStatus(status).phrase
+    if isinstance(error, Refusal):
+        body = members(error.code, status, title, detail)
+    else:
+        body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status, {**NO_STORE, **(error.headers or {})}, MEDIA_TYPE)
 
 
 #: What an application that speaks in problems is made with.
 HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
     HTTPException: problem,
     StorageError: problem,
-    Exception: problem,
 }

@@ -159,12 +159,12 @@ class Renewal:
 
 def _from_now_on(license_: License, now: float) -> dict[str, Any]:
     claims, begin = license_.claims, int(now)
-    end = begin + int(claims["exp"] - claims["iat"])
+    ends_at = begin + int(claims["exp"] - claims["iat"])
     if license_.term_ends_at is not None:
-        end = min(end, int(license_.term_ends_at))
-        if end <= begin:
+        ends_at = min(ends_at, int(license_.term_ends_at))
+        if ends_at <= begin:
             raise LicenseExpired
-    return {**claims, "iat": begin, "exp": end, "jti": secrets.token_hex(16)}
+    return {**claims, "iat": begin, "exp": ends_at, "jti": secrets.token_hex(16)}
 
 
 def _withdrawn(state: str) -> LicenseError:

@@ -9,12 +9,16 @@ from typing import Any
 
 from licet.server import usage
 from licet.server.licenses.sightings import Sightings
-from licet.server.moments import rfc3339
+from licet.server.moments import dated, rfc3339
 from licet.server.storage.database import Database
 
+_MEMBERS = (
+    "id customer plan state reason key created_at changed_at expires_at ends_at term_ends_at"
+    " validated_at"
+).split()
 _SHOWN = (
     "SELECT id, customer, plan, state, reason, key_digest IS NOT NULL, created_at, changed_at,"
-    " expires_at, ends_at, (SELECT at FROM sightings WHERE license_id = id), term_ends_at, claims"
+    " expires_at, ends_at, term_ends_at, (SELECT at FROM sightings WHERE license_id = id), claims"
     " FROM licenses WHERE "
 )
 
@@ -69,18 +73,6 @@ class Catalogue:
         return [self._shown(row) for row in rows]
 
     def _shown(self, row: Sequence[Any]) -> dict[str, Any]:
-        validated_at = self._sightings.last(row[0], row[10])
-        return {
-            "id": row[0],
-            "customer": row[1],
-            "plan": row[2],
-            "state": row[3],
-            "reason": row[4],
-            "key": bool(row[5]),
-            "created_at": rfc3339(row[6]),
-            "changed_at": rfc3339(row[7]),
-            "expires_at": rfc3339(row[8]),
-            "ends_at": rfc3339(row[9]),
-            "term_ends_at": None if row[11] is None else rfc3339(row[11]),
-            "validated_at": None if validated_at is None else rfc3339(validated_at),
-        }
+        shown = dict(zip(_MEMBERS, row[:-1], strict=True))
+        validated_at = self._sightings.last(shown["id"], shown["validated_at"])
+        return dated({**shown, "key": bool(shown["key"]), "validated_at": validated_at})

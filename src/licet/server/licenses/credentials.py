@@ -44,10 +44,10 @@ class Credentials:
         if credential.count(".") != 2:
             return self._register.license_of_key(credential)
         token = self.verified(credential)
-        license_ = None if token is None else self._register.license(token.payload["sub"])
-        if token is None or license_ is None:
+        if token is None:
             return None
-        return replace(license_, presented_until=end(token.payload))
+        license_ = self._register.license(token.payload["sub"])
+        return None if license_ is None else replace(license_, presented_until=end(token.payload))
 
     def verified(self, credential: str) -> compact.CompactToken | None:
         """Return the license token that `credential` is, None for none of ours."""

@@ -7,12 +7,10 @@ where whoever started it finds it: next to the private keys, and to nobody who h
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
-from licet.issuer.signing import replace
+from licet.issuer.signing import ExposedError, contents, replace
 from licet.server.access.apikeys import ApiKeys, Kind
 from licet.server.errors import ServerError
 
@@ -109,17 +107,15 @@ def _is_live(api_keys: ApiKeys, kind: Kind, key: object) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            # Of the open file, which nobody can exchange between this look and the reading.
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(64 * 1024)
+        content = contents(path, 64 * 1024)
     except FileNotFoundError:
         return {}
+    except ExposedError as error:
+        problem = f"{path} holds keys, and {error}"
+        remedy = f"run chmod 600 {path}, or remove it: it is made anew"
+        raise ServerError(problem, remedy) from None
     except OSError as error:
         raise ServerError(f"{path} cannot be read ({error.strerror})", "make it yours") from None
-    if os.name == "posix" and mode & 0o077:
-        problem = f"{path} holds keys, and its mode {mode:04o} lets others use it"
-        raise ServerError(problem, f"run chmod 600 {path}, or remove it: it is made anew")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

@@ -7,11 +7,11 @@ killed. The file stays, because whoever removed it could let two processes lock 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from licet.issuer import lock
 from licet.server.errors import ServerError
 
 NAME = "lock"
@@ -35,38 +35,18 @@ def held(data: Path) -> Iterator[None]:
         raise ServerError(f"{data} cannot be used ({error.strerror})", remedy) from None
     try:
         try:
-            _lock(descriptor)
-        except BlockingIOError:
+            is_ours = lock.locked(descriptor)
+        except OSError as error:
+            raise ServerError(f"{data} cannot be locked ({error.strerror})", remedy) from None
+        if not is_ours:
             holder = (data / NAME).read_text("ascii", "replace").strip()
             raise ServerError(
                 f"a license server runs on {data} already (process {holder or 'unknown'})",
                 "end that one first, or give this one another --data",
-            ) from None
-        except OSError as error:
-            raise ServerError(f"{data} cannot be locked ({error.strerror})", remedy) from None
+            )
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    #: Far behind the process id, because what is locked cannot be read.
-    _PLACE = 1 << 30
-
-    def _lock(descriptor: int) -> None:
-        os.lseek(descriptor, _PLACE, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

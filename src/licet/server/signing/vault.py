@@ -7,9 +7,7 @@ nothing can be put in the place of another. It trusts the passphrase, or whoever
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from licet.core.errors import LicetError
+from licet.issuer.signing import ExposedError, contents
 from licet.server.errors import ServerError
 
 #: Bytes that a file must have, and those of a salt and of a nonce.
@@ -62,16 +61,13 @@ class Vault:
             ServerError: it cannot be read, others may use it, or it has fewer than 32 bytes.
         """
         try:
-            with path.open("rb") as file:
-                # Of the open file, which nobody can exchange between this look and the reading.
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                content = file.read(MOST + 1)
+            content = contents(path, MOST + 1)
+        except ExposedError as error:
+            problem = f"{path} unlocks private keys, and {error}"
+            raise ServerError(problem, f"run chmod 600 {path}") from None
         except OSError as error:
             remedy = "name a file that this user may read"
             raise ServerError(f"{path} cannot be read ({error.strerror})", remedy) from None
-        if os.name == "posix" and mode & 0o077:
-            problem = f"{path} unlocks private keys, and its mode {mode:04o} lets others use it"
-            raise ServerError(problem, f"run chmod 600 {path}")
         if not LEAST <= len(content) <= MOST:
             remedy = f"run openssl rand -out {path} 32 before the first start"
             raise ServerError(f"{path} holds {len(content)} bytes, no key of {LEAST}", remedy)

@@ -87,6 +87,7 @@ class _Reader:
         self.lock = threading.RLock()
 
     def __del__(self) -> None:
+        # There is none where it could not be opened.
         with suppress(AttributeError):
             self.connection.close()
 
@@ -242,6 +243,7 @@ class Database:
                 change.carry_out(self._connection)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            # There may be no transaction left, or no disk.
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             logger.error("changes did not reach the disk: count=%d (%s)", len(changes), _why(error))
