@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("httpx2", reason="Starlette's TestClient asks for it")
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
-from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.testclient import TestClient, WebSocketDenialResponse, WebSocketTestSession
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from licet import aconsume, consumes
@@ -67,15 +69,22 @@ def line(**limits: Any) -> dict[str, str]:
     return dict(bearer(license_token(limits=limits, sub=next(_IDS))))
 
 
+@contextmanager
+def talking(client: TestClient, license_: dict[str, str]) -> Iterator[WebSocketTestSession]:
+    """Talk until the caller hangs up, which the application hears of."""
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("/talk", headers=license_) as socket,
+    ):
+        yield socket
+
+
 @pytest.mark.row("P07", adapter="starlette")
 def test_a_connection_that_was_accepted_is_used(client: TestClient) -> None:
     """Whoever goes away has used it still; the next beyond the limit is refused with 429."""
     license_ = line(sockets=2, messages=3)
     for expected in (["1", "2"], ["3"]):
-        with (
-            pytest.raises(WebSocketDisconnect),
-            client.websocket_connect("/talk", headers=license_) as socket,
-        ):
+        with talking(client, license_) as socket:
             for answer in expected:
                 socket.send_text("count")
                 assert socket.receive_text() == answer
@@ -98,10 +107,7 @@ def test_one_that_fails_before_gives_back(client: TestClient) -> None:
             client.websocket_connect("/failing", headers=license_),
         ):
             pass
-    with (
-        pytest.raises(WebSocketDisconnect),
-        client.websocket_connect("/talk", headers=license_) as socket,
-    ):
+    with talking(client, license_) as socket:
         socket.send_text("count")
         assert socket.receive_text() == "1"
 
