@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis  # noqa: F401  # before trio: the other way round each warns of the other
 import pytest
 
 from tests import rows
@@ -15,7 +17,9 @@ MANY = 1000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and the end of a run quiet."""
+    # Who is told of nothing by a test need not read what processes say as they end.
+    logging.getLogger("licet").addHandler(logging.NullHandler())
     config.addinivalue_line(
         "markers", "row(id, adapter=…): a row of the attack table that the test shows"
     )

@@ -33,5 +33,22 @@ def _wsgi(environ: Any, start_response: Any) -> Any:
     return [b"licensed"]
 
 
+def flask() -> Any:
+    """Return the same in Flask."""
+    from flask import Flask
+
+    from licet.flask import Licet
+
+    app = Flask(__name__)
+
+    @app.get("/<int:amount>")
+    def use(amount: int) -> str:
+        consume("apiCalls", amount)
+        return "licensed"
+
+    Licet(app, **OPTIONS)
+    return app
+
+
 asgi = AsgiMiddleware(_asgi, **OPTIONS)
 wsgi = WsgiMiddleware(_wsgi, **OPTIONS)

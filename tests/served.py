@@ -50,7 +50,11 @@ def server_files(directory: Path) -> tuple[Path, Path, Path]:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], options: Mapping[str, Any], path: Path | None = None
+    arguments: Sequence[str],
+    options: Mapping[str, Any],
+    path: Path | None = None,
+    *,
+    directory: Path = ROOT,
 ) -> Iterator[str]:
     """Run `python -m` with `arguments`, in which `{fd}` stands for the listening socket.
 
@@ -58,6 +62,7 @@ def running(
         arguments: a server's module and its command line.
         options: of Licet.
         path: of a unix socket to listen on, instead of a port of 127.0.0.1.
+        directory: where it is run.
 
     Returns:
         where it listens, as nginx writes it: `127.0.0.1:8000` or `unix:/path`.
@@ -75,12 +80,18 @@ def running(
         kept = {name: text for name, text in os.environ.items() if not name.startswith(_FOREIGN)}
         process = subprocess.Popen(
             [sys.executable, "-m", *(part.format(fd=fd) for part in arguments)],
-            cwd=ROOT,
-            env={**kept, "LICENSED_APP": json.dumps(options)},
+            cwd=directory,
+            env={**kept, "LICENSED_APP": json.dumps(options), "PYTHONPATH": _paths()},
             pass_fds=[fd],
         )
     with ended(process):
         yield where
+
+
+def _paths() -> str:
+    """Return where modules are found, this directory's too, from whichever a server is run in."""
+    found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(ROOT), *(str(Path(each).resolve()) for each in found if each)])
 
 
 @contextmanager

@@ -70,8 +70,8 @@ def test_the_secret_of_webhooks_stays_with_who_signs_them(cage: Cage) -> None:
         for number, answer in enumerate(echo):
             server.answer = answer
             gate.events.emit(Event("license.revoked", {"license_id": f"lic_{number}"}))
-            until(lambda: not tells._waiting and tells._sending is None)
-        cage.hear(gate, settings, tells, tells.__dict__["_incidents"], tells._transport)
+            until(lambda: tells._rests)
+        cage.hear(gate, settings, tells, tells._incidents, tells._outbox, tells._transport)
         cage.pickled(gate)
         cage.pickled(settings)
         cage.pickled(tells)

@@ -40,6 +40,9 @@ class Injector:
         # `call` comes in the frame that is called, `c_call` in the one that calls.
         if event not in ("call", "c_call"):
             return
+        # The release of a lock cannot fail; raised before it, this would do what no error does.
+        if event == "c_call" and argument.__name__ == "__exit__":
+            return
         if not str(frame.f_globals.get("__name__")).startswith("licet.core"):
             return
         if _is_noticing(frame):

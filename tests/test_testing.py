@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Thread
@@ -18,6 +18,7 @@ from licet import consumes, testing, verify
 from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import UNLIMITED, Status
 from licet.core.errors import (
+    ConfigError,
     ConstraintViolated,
     FeatureNotLicensed,
     LicenseExpired,
@@ -64,11 +65,15 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
 def test_the_fixtures_fit_together(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a user's test run the three fixtures exist, agree, and may be used by session fixtures."""
+    """In a user's test run the three fixtures exist, agree, and may be used by session fixtures.
+
+    What one test has used of a license is not missing in the next; elsewhere one says so.
+    """
     pytester.makepyfile(
         """
         import pytest
-        from licet import LicenseExpired, Settings, verify
+        from licet import LicenseExpired, LimitExceeded, Settings, bind, consume, verify
+        from licet.testing import forget_usage
 
         @pytest.fixture(scope="session")
         def settings(license_settings):
@@ -82,13 +87,25 @@ def test_the_fixtures_fit_together(
         def test_ended(settings, make_license):
             with pytest.raises(LicenseExpired):
                 verify(make_license(expires_in=-60), settings)
+
+        @pytest.mark.parametrize("turn", [1, 2])
+        def test_use(turn, settings, make_license):
+            entitlements = verify(make_license(limits={"exports": 1, "seats": 1}), settings)
+            with bind(entitlements):
+                for _ in range(2):
+                    consume("exports")
+                    consume("seats", key=f"user {turn}")
+                    with pytest.raises(LimitExceeded):
+                        consume("exports")
+                    forget_usage()
+                consume("exports")
         """
     )
     plugin = () if INSTALLED else ("-p", "licet._pytest")
-    monkeypatch.setenv("PYTHONPATH", str(Path(testing.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(testing.__file__).parents[2]))
     # In a process of its own: pytester unloads modules afterwards, and cryptography loads once.
     result = pytester.runpytest_subprocess(*plugin, "-W", "error", timeout=60)
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=4)
 
 
 def test_another_issuer_may_be_given() -> None:
@@ -222,6 +239,45 @@ def test_a_license_may_have_ended() -> None:
         assert entitlements.status is Status.UNLICENSED
         with pytest.raises(LicenseExpired):
             report()
+
+
+def test_a_license_may_be_a_trial() -> None:
+    """What a trial shows is tested without one."""
+    with testing.entitled(["analytics"], trial=True) as entitlements:
+        assert entitlements.status is Status.TRIAL
+        assert report() == "the report"
+
+
+def test_a_license_may_be_in_grace() -> None:
+    """It has ended and serves, until its grace is over."""
+    week = 7 * 86_400
+    with testing.entitled(["analytics"], expires_in=-60, grace=week) as entitlements:
+        assert entitlements.status is Status.GRACE
+        assert entitlements.expires_at is not None
+        assert entitlements.grace_until == entitlements.expires_at + timedelta(days=7)
+        assert report() == "the report"
+    with testing.entitled(["analytics"], expires_in=-week - 1, grace=week) as entitlements:
+        assert entitlements.status is Status.UNLICENSED
+
+
+def test_a_license_may_be_downgraded() -> None:
+    """What is left of it is what the setting would leave, and no more."""
+    left = {"plan": "free", "features": ["export"]}
+    with testing.entitled(["analytics"], expires_in=-60, downgrade_to=left) as entitlements:
+        assert entitlements.status is Status.DOWNGRADED
+        assert (entitlements.plan, entitlements.features) == ("free", {"export"})
+        with pytest.raises(FeatureNotLicensed):
+            report()
+    with pytest.raises(ConfigError):
+        testing.entitled(downgrade_to={"roles": ["admin"]})
+
+
+def test_the_licenses_of_a_test_have_such_lives_too() -> None:
+    """A token of `make_license` is a trial or in grace as one of a vendor is."""
+    settings = Settings(**testing.license_settings())
+    assert verify(testing.make_license(trial=True), settings).status is Status.TRIAL
+    graceful = testing.make_license(expires_in=-5 * 86_400, grace=7 * 86_400)
+    assert verify(graceful, settings).status is Status.GRACE
 
 
 @pytest.mark.parametrize("name", ["features", "roles"])

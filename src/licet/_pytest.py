@@ -1,11 +1,12 @@
-"""The pytest plugin: the names of `licet.testing` as fixtures.
+"""The pytest plugin: the names of `licet.testing` as fixtures, and each test with nothing used.
 
 Every pytest run of whoever has Licet installed loads this module, so it imports nothing until a
-test asks for a fixture.
+test asks for a fixture, and does nothing before something was counted.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,15 @@ import pytest
 
 if TYPE_CHECKING:
     from licet.issuer import Issuer
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test with nothing used of any license."""
+    if "licet.core.stores.memory" in sys.modules:
+        from licet import testing
+
+        testing.forget_usage()
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,15 @@
 Subscribers hear the events of the whole process, one after the other, in a thread of their own: no
 request waits for one, and none fails with it. Which events there are, and what they tell, stands in
 `licet.core.events.event`. What strangers chose, a host or a name, is as they chose it: escape it.
+
+Workers that share a `store` hear once among all of what is told once in a while (ends, grace,
+suspicions); without one each hears for itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import get_args
 
 from licet.core.events.bus import EVERY_GATE, Subscriber
@@ -67,7 +71,8 @@ def subscribe(*names: EventName) -> Callable[[Subscriber], Subscription]:
 
     Raises:
         ValueError: there is no event of a name.
-        TypeError: used without parentheses.
+        TypeError: used without parentheses, or for a coroutine function: in that thread there is no
+            event loop. Hand it to yours by `asyncio.run_coroutine_threadsafe`.
     """
     if any(not isinstance(name, str) for name in names):
         raise TypeError('write @subscribe() or @subscribe("license.revoked")')
@@ -76,6 +81,8 @@ def subscribe(*names: EventName) -> Callable[[Subscriber], Subscription]:
             raise ValueError(f"there is no event {name!r}; there are {', '.join(NAMES)}")
 
     def attached(subscriber: Subscriber) -> Subscription:
+        if iscoroutinefunction(subscriber) or iscoroutinefunction(type(subscriber).__call__):
+            raise TypeError("subscribers are called in a thread of their own: write def, not async")
         return Subscription(subscriber, names or NAMES)
 
     return attached

@@ -14,7 +14,8 @@ websockets, and put the lock into the OpenAPI document. In tests
 # No postponed annotations here: FastAPI reads these, and older ones cannot resolve texts that
 # stand on an instance or name what `extra` imports.
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from inspect import isawaitable
 from typing import Annotated, Any
 
 from licet._requires import extra
@@ -22,6 +23,9 @@ from licet.core.entitlements import Entitlements, Kind
 from licet.core.errors import LicenseError
 from licet.core.problem import MEDIA_TYPE
 from licet.core.requirements import requirement
+from licet.core.usage.charge import Charge
+from licet.core.usage.paid import paid
+from licet.core.usage.use import Use
 
 with extra("fastapi", "fastapi"):
     from fastapi import Security
@@ -33,6 +37,7 @@ from licet.starlette import LicenseMiddleware, entitlements_of
 
 __all__ = [
     "LICENSE_RESPONSES",
+    "Consumes",
     "CurrentEntitlements",
     "LicenseMiddleware",
     "RequiresFeature",
@@ -86,6 +91,48 @@ def RequiresScope(*names: str, any_of: bool = False) -> Any:  # noqa: N802
 def RequiresRole(*names: str, any_of: bool = False) -> Any:  # noqa: N802
     """Demand roles of the license; else as `RequiresFeature`."""
     return _demand("RequiresRole", names, any_of, "role:", "roles")
+
+
+def Consumes(  # noqa: N802
+    limit: str,
+    *,
+    cost: int | Callable[[Any], Any] = 1,
+    by: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Charge a limit of the license before the path operation runs, as `licet.consumes` does.
+
+    A dependency for `dependencies=[…]` and `Annotated[Charge, …]`; its value is the charge. It is
+    given back where the path operation raises or answers 5xx, and kept once another answer has
+    begun or a websocket was accepted; a seat stays its user's. The lock in the OpenAPI document
+    names the limit.
+
+    Args:
+        limit: its name in the license.
+        cost: how much of it, 1 or more; or what tells that of the request, 0 or more.
+        by: what tells of the request who the user is: a text, a number or a UUID. The limit then
+            counts different users. `seats` always needs it. Both may be async; neither may block.
+
+    Raises:
+        TypeError: without a name, with a cost that is none, or for seats without `by`.
+
+    The path operation is then refused with:
+        LimitExceeded: the limit is used up.
+        FeatureNotLicensed: the license does not name it.
+        LicenseUnavailable: that cannot be told, because the store gives no answer.
+        LicenseError: there is no license that holds now: what made it so.
+    """
+    use = Use("Consumes", limit, cost, by)
+
+    async def consumed(
+        connection: HTTPConnection, entitlements: CurrentEntitlements
+    ) -> AsyncIterator[Charge]:
+        told = use.tell(entitlements, lambda: connection)
+        if isawaitable(told):
+            told = await told
+        async with await paid(entitlements, use.charging(entitlements, told)) as paying:
+            yield paying.charge
+
+    return Security(consumed, scopes=[f"limit:{limit}"])
 
 
 def _demand(word: str, names: tuple[str, ...], any_of: bool, prefix: str, kind: Kind) -> Any:

@@ -11,6 +11,7 @@ The application has these routes, and notes every call of a view in `calls`:
     /current         the license id that `current_entitlements()` sees
     /reports         requires the feature `analytics`
     /scoped /role    requires the scope `reports:write`, the role `owner`
+    /used /seated    consumes `apiCalls`, one of `seats` for the user `bob`
     /raise           raises `RoleNotGranted(members={"required": ["x"]})` itself
     /boom            raises ZeroDivisionError
     /stream          streams the license id that `current_entitlements()` sees, three times
@@ -33,6 +34,8 @@ from licet import requires_feature
 from licet.core.context import find_entitlements
 from tests import licenses
 from tests.adapters.lives import LifeContract
+from tests.adapters.reported import ReportContract
+from tests.adapters.used import UseContract
 from tests.core.license_server import LicenseServer, asked
 from tests.licenses import INVALID, OPTIONS, license_token
 
@@ -120,7 +123,7 @@ class Serving:
         return client.request("GET", path, headers)
 
 
-class AdapterContract(LifeContract, Serving):
+class AdapterContract(LifeContract, ReportContract, UseContract, Serving):
     """The suite."""
 
     # -- licensed ----------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from django.urls import path
 
 from licet import (
     RoleNotGranted,
+    consumes,
     current_entitlements,
     requires_feature,
     requires_role,
@@ -202,6 +203,8 @@ def contract_urls(note: Callable[..., Any], streaming: Callable[..., Any]) -> Ur
         "reports": requires_feature("analytics")(note(fine)),
         "scoped": requires_scope("reports:write")(note(fine)),
         "role": requires_role("owner")(note(fine)),
+        "used": consumes("apiCalls")(note(fine)),
+        "seated": consumes("seats", by=lambda request: "bob")(note(fine)),
         "raise": note(refusing),
         "boom": note(boom),
         "stream": note(streaming),

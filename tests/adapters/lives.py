@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from licet.core.clock import SYSTEM_CLOCK
 from licet.core.events.event import Event
+from licet.core.installation.mark import PLACE, Mark
+from licet.core.installation.state import State
 from tests import licenses
+from tests.core.license_server import LicenseServer
 from tests.licenses import INVALID, license_token
 
 if TYPE_CHECKING:
@@ -52,7 +56,16 @@ class LifeContract(_Base):
             assert (answer.status, answer.json["status"]) == (200, "GRACE")
             assert answer.header("License-Status") == f"grace; until={until}"
         assert "X-License-Token" in (answer.header("Vary") or "")
+        # Also where the application lets shared caches keep what they got for `Authorization`.
+        answer = self.get(client, "/private", bearer(token))
+        assert answer.header("Cache-Control") == "public"
+        assert "Authorization" in (answer.header("Vary") or "")
         assert self.get(client, "/reports", bearer(token)).status == 200
+        # And where a view asks for more than it has.
+        poor = license_token(iat=exp - HOUR, exp=exp, grace=1_800, features=[])
+        answer = self.get(client, "/reports", bearer(poor))
+        assert answer.status == 403
+        assert answer.header("License-Status") == f"grace; until={until}"
         answer = self.get(client, "/me", bearer(license_token()))
         assert answer.header("License-Status") is None
 
@@ -74,6 +87,26 @@ class LifeContract(_Base):
             assert answer.header("License-Status") is None
         client = self.licensed(license=f"file:{path}", grace_period=59)
         self.refused(client, self.get(client, "/me"), 402, "installation_unlicensed")
+
+    @pytest.mark.row("J01")
+    def test_an_installation_whose_clock_is_behind_is_told_so(self, tmp_path: Path) -> None:
+        """J01: by what its state has seen, and by what its license was signed at; 402 `clock`."""
+        state = tmp_path / "state"
+        seen = Mark(time.time() + 2 * 24 * HOUR)
+        State(str(state), SYSTEM_CLOCK, print).change(PLACE, seen.added, HOUR).run()
+        later = int(time.time()) + HOUR
+        for token, options in (
+            (license_token(), {"license_state": str(state)}),
+            (license_token(iat=later, exp=later + HOUR), {}),
+        ):
+            path = tmp_path / "license.jwt"
+            path.write_text(token)
+            client = self.licensed(license=f"file:{path}", exempt_paths=["/health"], **options)
+            for _ in range(2):
+                answer = self.get(client, "/me")
+                self.refused(client, answer, 402, "installation_unlicensed")
+                assert answer.json["error"] == "clock"
+            assert self.get(client, "/health").status == 200
 
     # -- downgrade ---------------------------------------------------------------------------
 
@@ -103,6 +136,33 @@ class LifeContract(_Base):
             headers = [*bearer(token), ("Host", "here.example")]
             self.refused(client, self.get(client, "/me", headers), status, code)
 
+    @pytest.mark.row("J07")
+    def test_something_may_be_left_of_a_key_whose_license_has_ended(self) -> None:
+        """J07: by the word of its server, under the conditions of the license, while it stands."""
+        now = int(time.time())
+        over = {"iat": now - HOUR, "exp": now - 60}
+        with LicenseServer() as server:
+            key, elsewhere = server.add(**over), server.add(**over, domains=["elsewhere.example"])
+            grace = server.add(**over, grace=1_800)
+            for each in (key, elsewhere):
+                server.error(each, "expired")
+            left = {"plan": "free", "features": ["analytics"]}
+            client = self.client(**server.options(downgrade_to=left))
+            for _ in range(2):
+                answer = self.get(client, "/me", bearer(key))
+                assert (answer.status, answer.json["status"]) == (200, "DOWNGRADED")
+                assert answer.header("License-Status") is None
+                assert self.get(client, "/reports", bearer(key)).status == 200
+                answer = self.get(client, "/me", bearer(grace))
+                assert (answer.status, answer.json["status"]) == (200, "GRACE")
+                assert "grace; until=" in (answer.header("License-Status") or "")
+            client.calls.clear()
+            headers = [*bearer(elsewhere), ("Host", "here.example")]
+            self.refused(client, self.get(client, "/me", headers), 403, "license_domain")
+            server.error(key, "revoked")
+            client = self.client(**server.options(downgrade_to=left, grant_max_age=299))
+            self.refused(client, self.get(client, "/me", bearer(key)), 403, "license_revoked")
+
     # -- modes -------------------------------------------------------------------------------
 
     def test_in_report_mode_everything_passes(self) -> None:
@@ -130,8 +190,8 @@ class LifeContract(_Base):
                 assert self.get(client, path, headers).status == 200, path
         counts = Counter(gate.would_refuse()) - before
         assert counts["license_expired"] == 1
-        # Without a license: once for the request, and once more for each requirement.
-        assert counts["license_required"] == 1 + 3 * 2
+        # Once for each request: its view would never have demanded anything.
+        assert counts["license_required"] == 1 + 3
         assert counts["license_invalid"] == 1 + len(INVALID)
         assert counts["license_ambiguous"] == 1
         for code in ("feature_not_licensed", "scope_not_granted", "role_not_granted"):

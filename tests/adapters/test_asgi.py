@@ -11,6 +11,8 @@ import pytest
 
 from licet import (
     RoleNotGranted,
+    aconsume,
+    consumes,
     current_entitlements,
     requires_feature,
     requires_role,
@@ -38,6 +40,14 @@ def application(calls: list[str]) -> Any:
     async def role() -> Any:
         return {"ok": True}
 
+    @consumes("apiCalls")
+    async def used() -> Any:
+        return {"ok": True}
+
+    async def seated() -> Any:
+        await aconsume("seats", key="bob")
+        return {"ok": True}
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def answer(body: bytes, headers: Any = ()) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
@@ -46,7 +56,13 @@ def application(calls: list[str]) -> Any:
         path = scope["path"]
         entitlements = scope["state"]["entitlements"]
         assert scope["state"]["shared"], "the server's own state is still there"
-        guarded = {"/reports": reports, "/scoped": scoped, "/role": role}
+        guarded = {
+            "/reports": reports,
+            "/scoped": scoped,
+            "/role": role,
+            "/used": used,
+            "/seated": seated,
+        }
         if path in guarded:
             body = await guarded[path]()
             calls.append(path)

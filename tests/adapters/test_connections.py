@@ -11,6 +11,7 @@ import pytest
 from licet import RoleNotGranted, current_entitlements, requires_feature
 from licet.asgi import connections
 from licet.core.connections import Recheck
+from licet.core.entitlements import Status
 from licet.core.flow import Flow, run
 from licet.core.gate import Gate
 from licet.core.revocation.statements import Subject, Withdrawal
@@ -86,6 +87,28 @@ async def test_an_idle_connection_ends_with_its_license(kind: str, world: World)
     else:
         assert not wire.last.get("body")
         assert not wire.last["more_body"]
+
+
+@KINDS
+@pytest.mark.row("J08", adapter="asgi")
+async def test_a_connection_lives_through_a_grace_and_ends_with_it(kind: str, world: World) -> None:
+    """J08: looks at it in between find that it serves; the first one after is the last."""
+    seen: list[Status] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await open_up(scope, receive, send)
+        for seconds in (3_600 + 30, 569):
+            world.hands.advance(seconds)
+            await others_end()
+            seen.append(current_entitlements().status)
+        world.hands.advance(1)
+        await listen(receive)
+        seen.append(current_entitlements().status)
+
+    wire = Wire(kind, world.token(grace=600))
+    await wire.serve(world.guard(app))
+    assert seen == [Status.GRACE, Status.GRACE, Status.UNLICENSED]
+    assert wire.sent[-1] == LAST[kind]
 
 
 async def test_a_revoked_license_ends_its_connections_and_no_others(world: World) -> None:
@@ -451,6 +474,26 @@ async def test_an_installation_license_ends_its_connections(
     wire = Wire("websocket", None)
     await wire.serve(world.guard(idle), world.end)
     assert (wire.last["code"], wire.last["reason"]) == (1008, "installation_unlicensed")
+
+
+@KINDS
+async def test_where_nothing_is_enforced_nothing_is_closed(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would have been is told once, however often a look finds the same."""
+    world = World(monkeypatch, mode="report")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await open_up(scope, receive, send)
+        world.end()
+        await others_end()
+        assert not current_entitlements()
+        await send({"type": LAST[kind]})
+
+    wire = Wire(kind, world.token())
+    await wire.serve(world.guard(app))
+    assert wire.last == {"type": LAST[kind]}
+    assert world.gate.would_refuse() == {"license_expired": 1}
 
 
 async def test_without_the_setting_nothing_stands_in_between(

@@ -127,6 +127,10 @@ def test_mistakes_are_told_at_start_up(
         pytest.param({"LICET_SOURCES": ["query:license"]}, {"licet.W004"}, id="query"),
         pytest.param({"LICET_MODE": "report"}, {"licet.W011"}, id="reporting"),
         pytest.param({"LICET_MODE": "off"}, {"licet.W012"}, id="off"),
+        pytest.param({"LICET_RATE_LIMIT_HEADERS": True}, {"licet.W013"}, id="counts-in-memory"),
+        pytest.param(
+            {"LICET_RATE_LIMIT_HEADERS": True, "LICET_STORE": SHARED}, set(), id="counts-in-a-store"
+        ),
         pytest.param({"LICET_LICENSE": "a.b.c"}, {"licet.W005"}, id="license-in-settings"),
         pytest.param({"LICET_LICENSE": "env:ACME_LICENSE"}, set(), id="license-in-environment"),
         pytest.param(DPOP, {"licet.W006"}, id="proofs-in-memory"),

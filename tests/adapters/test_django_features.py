@@ -168,6 +168,18 @@ def test_requirements_go_on_every_kind_of_view(
     assert answer.json["required"] == ["analytics"]
 
 
+@serves
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_where_nothing_is_enforced_they_all_pass(project: Project, server: str, mode: str) -> None:
+    """Without a license, and with one that names nothing; the mixin demands nothing either."""
+    views = {**VIEWS, "strict": Strict.as_view()}
+    urls = Urls(*(path(name, view) for name, view in views.items()))
+    project(urls, **licet_options(**OPTIONS, mode=mode))
+    for name in views:
+        for headers in (None, bearer(license_token(features=[], scope="", roles=[]))):
+            assert ask(server, f"/{name}", headers).status == 200, name
+
+
 class Strict(LicenseRequiredMixin, Plain):
     """All kinds of requirements at once."""
 

@@ -69,10 +69,10 @@ def test_an_unknown_url_stays_404(project: Project) -> None:
 
 def test_every_test_client_shares_one_gate(project: Project) -> None:
     """Each client builds the middleware anew, and the cache of licenses stays."""
-    project(Urls(path("", current)), **licet_options(**OPTIONS, leeway=29))
+    project(Urls(path("", current)), **licet_options(**OPTIONS, leeway=43))
     for _ in range(3):
         assert Client().get("/", headers=bearer_of("lic_1")).status_code == 200
-    own = [each for each in gates._gates.values() if each.settings.leeway == 29]
+    own = [each for each in gates._gates.values() if each.settings.leeway == 43]
     assert len(own) == 1
 
 

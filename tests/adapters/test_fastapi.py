@@ -21,12 +21,14 @@ from licet import (
     Entitlements,
     LicenseError,
     RoleNotGranted,
+    consumes,
     current_entitlements,
     requires_feature,
 )
 from licet.core.context import find_entitlements
 from licet.fastapi import (
     LICENSE_RESPONSES,
+    Consumes,
     CurrentEntitlements,
     LicenseMiddleware,
     RequiresFeature,
@@ -92,6 +94,18 @@ def contract_application(calls: list[str]) -> FastAPI:
     @route("/role", RequiresRole("owner"))
     async def role() -> str:
         calls.append("/role")
+        return "ok"
+
+    @route("/used")
+    @consumes("apiCalls")
+    async def used() -> str:
+        calls.append("/used")
+        return "ok"
+
+    @route("/seated")
+    @consumes("seats", by=lambda request: "bob")
+    def seated(request: Request) -> str:
+        calls.append("/seated")
         return "ok"
 
     @route("/raise")
@@ -299,6 +313,27 @@ def test_websockets() -> None:
         ):
             pass
         assert denied.value.status_code == status
+
+
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_where_nothing_is_enforced_dependencies_pass(mode: str) -> None:
+    """On requests and websockets, without a license and with one that names nothing."""
+    app = licensed(mode=mode)
+    demands = [RequiresFeature("gold"), RequiresScope("reports:write"), RequiresRole("owner")]
+    used = [Consumes("apiCalls"), Consumes("seats", by=lambda request: "bob")]
+    app.get("/", dependencies=[*demands, *used])(lambda: "ok")
+
+    @app.websocket("/ws", dependencies=[*demands, *used])
+    async def socket(websocket: WebSocket, entitlements: CurrentEntitlements) -> None:
+        await websocket.accept()
+        await websocket.send_text(f"{entitlements.allows('gold')}")
+        await websocket.close()
+
+    client = TestClient(app)
+    for fields in ({}, headers(features=[])):
+        assert client.get("/", headers=fields).status_code == 200
+        with client.websocket_connect("/ws", headers=fields) as opened:
+            assert opened.receive_text() == "False"
 
 
 def test_the_applications_handler_answers() -> None:

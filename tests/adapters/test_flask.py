@@ -35,6 +35,7 @@ from licet import (  # noqa: E402
     RoleNotGranted,
     Settings,
     bind,
+    consumes,
     current_entitlements,
     requires_feature,
     requires_role,
@@ -84,6 +85,8 @@ def contract_application(calls: list[str], entitlements: Callable[[], Entitlemen
     view("/reports")(requires_feature("analytics")(noted(lambda: "ok")))
     view("/scoped")(requires_scope("reports:write")(noted(lambda: "ok")))
     view("/role")(requires_role("owner")(noted(lambda: "ok")))
+    view("/used")(consumes("apiCalls")(noted(lambda: "ok")))
+    view("/seated")(consumes("seats", by=lambda request: "bob")(noted(lambda: "ok")))
     view("/claims")(noted(lambda: jsonify(entitlements().claims["tenant"])))
     view("/private")(noted(lambda: ("{}", {"Cache-Control": "public"})))
 
@@ -227,6 +230,22 @@ def test_unknown_urls_stay_what_they_are() -> None:
     assert ask(app, "/known/", method="POST").status == 405
     assert ask(app, "/known").status == 308
     assert ask(app, "/known/").status == 401
+
+
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_what_an_application_demands_of_all_requests_passes_too(tmp_path: Path, mode: str) -> None:
+    """Also of those that need no license: files, preflights and what nobody knows."""
+    (tmp_path / "style.css").write_text("x")
+    app = Flask(__name__, static_folder=str(tmp_path), static_url_path="/static")
+    app.add_url_rule("/view", view_func=lambda: "ok")
+    app.before_request(lambda: current_entitlements().require("analytics"))
+    Licet(app, **OPTIONS, mode=mode, leeway=14)
+    preflight = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")]
+    client = WsgiClient(app, [])
+    assert client.request("GET", "/static/style.css").status == 200
+    assert client.request("OPTIONS", "/view", preflight).status == 200
+    assert client.request("GET", "/view").status == 200
+    assert client.request("GET", "/unknown").status == 404
 
 
 def test_static_files_need_no_license_but_views_called_static_do(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Ending:
 @pytest.mark.anyio
 @pytest.mark.parametrize("end", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
 async def test_all_is_finished_before_the_server_is_told(end: str) -> None:
-    """After the application's own end, whichever that is."""
+    """After the application's own end, whichever that is; each is asked twice."""
     told: list[str] = []
     ending = Ending(told)
 
@@ -41,7 +41,7 @@ async def test_all_is_finished_before_the_server_is_told(end: str) -> None:
         raise AssertionError("nothing is received")
 
     await LicenseMiddleware(app, **OPTIONS)({"type": "lifespan"}, receive, send)
-    assert told == ["lifespan.startup.complete", "finished", end]
+    assert told == ["lifespan.startup.complete", "finished", "finished", end]
     del ending
 
 
@@ -55,5 +55,34 @@ def test_one_that_fails_keeps_no_other_from_its_end() -> None:
 
     endings = [Broken(told), Ending(told), Broken(told)]
     shutdown.finish(5)
-    assert told == ["finished"]
+    assert told == ["finished"] * 2
     del endings
+
+
+def test_what_one_leaves_to_another_is_finished_too() -> None:
+    """In whatever order they are asked."""
+    done: list[str] = []
+
+    class Second:
+        left = False
+
+        def finish(self, seconds: float) -> None:
+            if self.left:
+                done.append("second")
+                self.left = False
+
+    class First:
+        left = True
+
+        def finish(self, seconds: float) -> None:
+            for one in seconds_in_line if self.left else ():
+                one.left = True
+            self.left = False
+
+    # As a set has them in no order, one of these comes before and one after the first.
+    seconds_in_line, first = [Second() for _ in range(20)], First()
+    endings: list[shutdown.Ending] = [*seconds_in_line, first]
+    for ending in endings:
+        shutdown.tell_of_end(ending)
+    shutdown.finish(5)
+    assert done == ["second"] * 20

@@ -56,3 +56,43 @@ def test_receivers_hear_outside_of_requests(signals: Any, caplog: Any) -> None:
     EVERY_GATE.emit(REVOKED)
     signals._relay.finish(5)
     assert len(heard) == 1
+
+
+def test_a_coroutine_function_cannot_receive_signals_of_blinker(caplog: Any) -> None:
+    """It is said instead of nothing, and the others hear."""
+    pytest.importorskip("flask")
+    from licet.flask.signals import _relay, keys_stale
+
+    heard: list[Event] = []
+
+    async def never(sender: object, event: Event) -> None: ...
+
+    def hear(sender: object, event: Event) -> None:
+        heard.append(event)
+
+    for receiver in (never, hear):
+        keys_stale.connect(receiver)
+    EVERY_GATE.emit(Event("keys.stale"))
+    _relay.finish(5)
+    assert len(heard) == 1
+    assert "a coroutine function cannot receive a signal" in caplog.text
+
+
+def test_django_has_coroutine_functions_receive_too() -> None:
+    """In an event loop of their own."""
+    django = pytest.importorskip("django")
+    if django.VERSION < (5, 0):
+        pytest.skip("signals with coroutine functions came with Django 5.0")
+    importlib.import_module("tests.adapters.django_project")
+    from licet.django.signals import _relay, keys_stale
+
+    heard: list[Event] = []
+
+    async def hear(sender: object, event: Event, **told: Any) -> None:
+        heard.append(event)
+
+    keys_stale.connect(hear)
+    EVERY_GATE.emit(Event("keys.stale"))
+    _relay.finish(5)
+    keys_stale.disconnect(hear)
+    assert len(heard) == 1

@@ -35,6 +35,7 @@ from licet import (
     LicetError,
     RoleNotGranted,
     bind,
+    consumes,
     current_entitlements,
     requires_feature,
     requires_role,
@@ -100,11 +101,15 @@ def contract_application(calls: list[str], **options: Any) -> Starlette:
         "/reports": lambda request: "ok",
         "/scoped": lambda request: "ok",
         "/role": lambda request: "ok",
+        "/used": lambda request: "ok",
+        "/seated": lambda request: "ok",
     }
     guards = {
         "/reports": requires_feature("analytics"),
         "/scoped": requires_scope("reports:write"),
         "/role": requires_role("owner"),
+        "/used": consumes("apiCalls"),
+        "/seated": consumes("seats", by=lambda request: "bob"),
     }
     routes = []
     for number, (path, function) in enumerate(views.items()):
@@ -392,6 +397,23 @@ def test_websockets_need_a_license() -> None:
     assert (answer.status_code, answer.json()["code"]) == (403, "feature_not_licensed")
     with client.websocket_connect("/gold", headers=headers(features=["gold"])) as socket:
         assert socket.receive_text() == "lic_1"
+
+
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_where_nothing_is_enforced_all_of_them_pass(mode: str) -> None:
+    """Views and websockets, without a license and with one that names nothing."""
+    sockets = [WebSocketRoute("/gold", gold_socket), WebSocketRoute("/talk", Socket)]
+    client = TestClient(Starlette(routes=[*ROUTES, *sockets], middleware=[guard(mode=mode)]))
+    for fields in ({}, headers(features=[])):
+        for path in ("/async", "/sync", "/class", "/service", "/partial"):
+            assert client.get(path, headers=fields).text == "gold"
+        license_id = "lic_1" if fields and mode == "report" else ""
+        with client.websocket_connect("/gold", headers=fields) as socket:
+            assert socket.receive_text() == license_id
+        with client.websocket_connect("/talk", headers=fields) as socket:
+            for _ in range(2):
+                socket.send_text("hello")
+                assert socket.receive_text() == license_id
 
 
 def test_a_requirement_that_fails_closes_an_open_websocket() -> None:

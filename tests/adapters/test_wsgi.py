@@ -11,6 +11,8 @@ import pytest
 from licet import (
     LicenseError,
     RoleNotGranted,
+    consume,
+    consumes,
     current_entitlements,
     requires_feature,
     requires_role,
@@ -29,6 +31,8 @@ def application(calls: list[str]) -> Any:
         "/reports": requires_feature("analytics"),
         "/scoped": requires_scope("reports:write"),
         "/role": requires_role("owner"),
+        "/used": consumes("apiCalls"),
+        "/seated": lambda view: lambda: consume("seats", key="bob"),
     }
 
     def app(environ: Any, start_response: Any) -> Any:

@@ -192,6 +192,8 @@ class LicenseServer:
         credential = question["licenseKey"]
         word = self._errors.get(credential, None if credential in self._licenses else "unknown")
         verdict: dict[str, Any] = {"valid": False, "error": word}
+        if word == "expired":
+            verdict["license"] = self.license(credential)
         if word is None:
             verdict = {
                 "valid": True,

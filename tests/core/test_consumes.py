@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+import math
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -16,7 +19,11 @@ import pytest
 from licet.core.context import bind
 from licet.core.entitlements import Entitlements
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseRequired, LimitExceeded
-from licet.core.usage.consumption import consume
+from licet.core.flow import Effect
+from licet.core.stores import Count, Key
+from licet.core.stores.effects import Blocking
+from licet.core.stores.memory import MemoryStore
+from licet.core.usage.consumption import aconsume, consume
 from licet.core.usage.views import consumes, has_failed
 from tests.core.counted import Counted
 from tests.core.hands import Hands
@@ -328,7 +335,10 @@ def test_it_goes_on_what_can_be_called_alone() -> None:
     async def pieces() -> AsyncIterator[int]:
         yield 1
 
-    for wrong in (View, "view", pieces):
+    def steps() -> Iterator[int]:
+        yield 1
+
+    for wrong in (View, "view", pieces, steps):
         with pytest.raises(TypeError, match="@consumes"):
             consumes("apiCalls")(wrong)  # type: ignore[type-var]
 
@@ -400,3 +410,173 @@ def test_where_nothing_is_enforced_views_without_a_license_are_not_charged(is_as
         assert run(made(is_async, lambda: "ran", "apiCalls")) == "ran"
         assert consume("apiCalls").amount == 0
     assert [error.code for error in refused] == ["license_required"] * 3
+
+
+# -- what was attacked -----------------------------------------------------------------------------
+
+
+class Slow(MemoryStore):
+    """A store that counts at once and answers late, in a thread as real ones do."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.counted, self.go_on = threading.Event(), threading.Event()
+
+    def _increment(self, key: Key, amount: int, limit: int, window: float) -> Effect[Count]:
+        effect = super()._increment(key, amount, limit, window)
+
+        def late() -> Count:
+            count = effect.run()
+            self.counted.set()
+            assert self.go_on.wait(10)
+            return count
+
+        return Blocking(late)
+
+
+@consumes("apiCalls")
+async def never() -> None:
+    """Be charged, and no more."""
+    raise AssertionError
+
+
+@pytest.mark.row("P07")
+@pytest.mark.parametrize("use", [never, lambda: aconsume("apiCalls")], ids=["view", "aconsume"])
+def test_a_task_of_asyncio_that_is_cancelled_while_it_is_charged_is_given_back(
+    hands: Hands, use: Callable[[], Any]
+) -> None:
+    """Also by asyncio's own cancellation, as Django has it of who disconnects."""
+    store = Slow(hands.clock)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(use())
+        await asyncio.to_thread(store.counted.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        store.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with bind(Counted(hands, store).license({"apiCalls": 1})):
+        asyncio.run(cancelled())
+        assert used() == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.row("P07")
+@pytest.mark.parametrize("use", [never, lambda: aconsume("apiCalls")], ids=["view", "aconsume"])
+async def test_a_task_that_is_cancelled_while_it_is_charged_is_given_back(
+    hands: Hands, use: Callable[[], Any]
+) -> None:
+    """By a scope, under asyncio and trio alike, once the store has answered."""
+    store = Slow(hands.clock)
+    with bind(Counted(hands, store).license({"apiCalls": 1})):
+        async with anyio.create_task_group() as group:
+            group.start_soon(use)
+            await anyio.to_thread.run_sync(store.counted.wait, 10)
+            group.cancel_scope.cancel()
+            store.go_on.set()
+        assert used() == 0
+
+
+@worlds
+def test_a_view_that_cannot_even_be_called_is_given_back(
+    licensed: Entitlements, is_async: bool
+) -> None:
+    """Arguments that do not fit are an error of the call."""
+    with pytest.raises(TypeError):
+        run(made(is_async, int, "apiCalls"), 1, 2, 3)
+    assert used() == 0
+
+
+@worlds
+def test_nobody_takes_no_seat_of_any_limit(licensed: Entitlements, is_async: bool) -> None:
+    """A limit that counts users is not used by one for who is not logged in."""
+    view = made(is_async, int, "apiCalls", by=lambda request: None)
+    with pytest.raises(TypeError, match="logged in"):
+        run(view, request(licensed))
+    with pytest.raises(TypeError, match="logged in"):
+        consume("apiCalls", key=None)  # type: ignore[call-overload]
+    assert used() == 0
+
+
+@worlds
+@pytest.mark.parametrize("told", [-1, 1.0, math.nan, math.inf, True, "1", None, 2**4000])
+def test_what_a_request_says_it_costs_is_a_whole_number(
+    licensed: Entitlements, is_async: bool, told: Any
+) -> None:
+    """Anything else is a crash, and more than there is a refusal; neither runs the view."""
+
+    def never() -> None:
+        raise AssertionError
+
+    view = made(is_async, never, "apiCalls", cost=lambda request: told)
+    with pytest.raises(LimitExceeded if told == 2**4000 else TypeError):
+        run(view, request(licensed))
+    assert used() == 0
+
+
+@worlds
+def test_what_by_raises_goes_on_and_charges_nothing(licensed: Entitlements, is_async: bool) -> None:
+    """Nobody is charged before it is known who."""
+
+    def unknown(request: Any) -> str:
+        raise ZeroDivisionError
+
+    for told in ({"by": unknown}, {"cost": unknown}):
+        with pytest.raises(ZeroDivisionError):
+            run(made(is_async, int, "apiCalls", **told), request(licensed))
+    assert used() == 0
+
+
+@worlds
+def test_two_of_one_limit_are_charged_and_given_back_both(
+    licensed: Entitlements, is_async: bool
+) -> None:
+    """On one view, or in one that calls another."""
+    fine, answer = [0], {0: SimpleNamespace(status_code=200), 1: SimpleNamespace(status_code=500)}
+    view = consumes("apiCalls", cost=2)(made(is_async, lambda: answer[fine[0]], "apiCalls"))
+    fine[0] = 1
+    run(view)
+    assert used() == 0
+    fine[0] = 0
+    run(view)
+    assert used() == 3
+    with pytest.raises(LimitExceeded):
+        run(view)
+    assert used() == 3
+
+
+USERS = ["a" * 10**6, "\u00e9", "e\u0301", "\ud800", "\0", "a\0", 2**64, -1]
+
+
+def test_users_are_told_apart_by_what_they_are_called_to_the_letter(hands: Hands) -> None:
+    """Of any length and in any script; two spellings of one name are two users."""
+    limits = {"seats": len(USERS)}
+    with bind(Counted(hands).license(limits)):
+        for _ in range(2):
+            for user in USERS:
+                consume("seats", key=user)
+        with pytest.raises(LimitExceeded):
+            consume("seats", key="another")
+        with pytest.raises(ValueError, match="digits"):
+            consume("seats", key=10**5000)
+
+
+@pytest.mark.anyio
+async def test_what_has_begun_to_be_answered_is_had(licensed: Entitlements) -> None:
+    """Whoever fails after that keeps what was charged, and a 5xx gives it back without an error."""
+
+    @consumes("apiCalls")
+    async def app(status: int, error: Exception | None = None) -> None:
+        licensed.charged_so_far().answered(status)
+        if error is not None:
+            raise error
+
+    await app(500)
+    assert used() == 0
+    licensed.charges = None
+    with pytest.raises(ZeroDivisionError):
+        await app(200, ZeroDivisionError())
+    assert used() == 1

@@ -57,6 +57,34 @@ def test_a_subscriber_that_fails_breaks_nothing(lines: pytest.LogCaptureFixture)
     assert record.exc_info is not None
 
 
+def test_a_log_that_fails_breaks_nothing(
+    lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for the request that emits, nor for the subscribers after it."""
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise RuntimeError("no disk")
+
+    heard: list[str] = []
+    bus = EventBus(LogSink(), lambda event: heard.append(event.name))
+    monkeypatch.setattr(logging.getLogger("licet"), "filters", [fail])
+    bus.emit(denied())
+    assert heard == ["license.denied"]
+    assert lines.records == []
+
+
+def test_what_subscribers_raise_is_rationed(lines: pytest.LogCaptureFixture) -> None:
+    """Strangers who bring about denials cannot fill a disk by somebody's broken subscriber."""
+
+    def fail(event: Event) -> None:
+        raise RuntimeError(event.name)
+
+    bus = EventBus(fail, clock=Hands().clock)
+    for _ in range(50):
+        bus.emit(denied())
+    assert len(lines.records) == DENIALS
+
+
 def test_subscribing_while_an_event_is_told_is_safe() -> None:
     """A subscriber that subscribes another neither loops nor loses one."""
     heard: list[str] = []

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from licet.core import flow
+from licet.core.admissions import SAMPLE
 from licet.core.entitlements import Entitlements, Status
 from licet.core.errors import (
     ConfigError,
@@ -484,6 +485,28 @@ def test_dead_keys_are_not_served_from(hands: Hands) -> None:
     assert not remembered(gate, credential)
     error = refused(gate, bearer(credential), KeysUnavailable)
     assert error.reason == "keys_unavailable:connect"
+
+
+def test_most_hits_look_at_nothing(hands: Hands) -> None:
+    """What is owed is seen 20 ms after the last look, also beside an issuer without any keys."""
+    issuers = {
+        ISSUER_NAME: IssuerSettings(AUDIENCE, jwks=ISSUER.jwks(), jwks_url=None),
+        "https://away.example": IssuerSettings(AUDIENCE, jwks_url="https://keys.test/jwks"),
+    }
+    gate, credential = (
+        Gate(Settings(issuers=issuers), clock=hands.clock, transport=Served()),
+        token(),
+    )
+    decide(gate, bearer(credential))
+    assert remembered(gate, credential)
+    keys, looks = gate.keys[ISSUER_NAME], []
+    keys.look = lambda: bool(looks.append(keys)) or True  # type: ignore[method-assign]
+    keys.look_at = hands.monotonic
+    assert remembered(gate, credential)
+    assert not looks
+    hands.advance(SAMPLE)
+    assert remembered(gate, credential)
+    assert looks == [keys]
 
 
 def test_without_a_set_nothing_is_known(gate: Gate) -> None:

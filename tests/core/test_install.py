@@ -11,6 +11,7 @@ import pytest
 
 from licet.core import flow
 from licet.core.entitlements import Entitlements
+from licet.core.errors import LicenseUnavailable
 from licet.core.gate import Gate
 from licet.core.installation.install import install
 from licet.core.settings import Settings
@@ -118,6 +119,14 @@ def test_a_worse_license_takes_force(site: Site, changes: dict[str, Any], why: s
     assert site.place.read_text() == token(sub="lic_worse", **changes) + "\n"
 
 
+def test_an_older_one_of_the_same_license_takes_force(site: Site) -> None:
+    """Its issuer has said something else since; what another license was issued for is no older."""
+    site.install(token())
+    status, told = site.install(token(iat=NOW - 60))
+    assert (status, "was issued earlier" in told) == (1, True)
+    assert site.install(token(iat=NOW - 60, sub="lic_another"))[0] == 0
+
+
 def test_anything_is_better_than_what_has_ended(site: Site) -> None:
     """A license in grace is displaced by any that has not ended."""
     site.install(token(sub="lic_old"))
@@ -133,6 +142,22 @@ def test_without_keys_nothing_is_decided(tmp_path: Path) -> None:
     site = Site(tmp_path, **REMOTE)
     assert site.install(token())[0] == 2
     assert not site.place.exists()
+
+
+def test_what_is_in_place_may_be_undecided(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is put in the place of what may be better; exit status 2."""
+
+    def undecided() -> Any:
+        raise LicenseUnavailable("status:unreachable")
+        yield
+
+    site.install(token())
+    assert site.gate.installation is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(site.gate.installation, "held", undecided)
+        assert site.install(token(sub="lic_new"))[0] == 2
+        assert site.install(token(sub="lic_forced"), force=True)[0] == 0
+    assert site.held().license_id == "lic_forced"
 
 
 def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
@@ -154,6 +179,33 @@ def test_a_link_is_replaced_and_not_followed(site: Site, tmp_path: Path) -> None
     assert site.install(token())[0] == 0
     assert not site.place.is_symlink()
     assert other.read_text() == "precious"
+
+
+def test_who_else_must_read_it_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one user puts into the place of another's file only that user can read."""
+    assert "nobody else can" not in site.install(token())[1]
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    status, told = site.install(token())
+    assert (status, "nobody else can" in told) == (0, True)
+    site.place.unlink()
+    assert "nobody else can" in site.install(token())[1]
+
+
+def test_what_is_no_text_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From standard input as from a file: exit status 2 or 1, and never a trace."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    assert install(site.gate, "-") == (2, "The license cannot be read (UnicodeDecodeError).")
+    site.brought.write_bytes(b"\xff\xfe")
+    assert install(site.gate, str(site.brought)).status == 1
+
+
+@pytest.mark.parametrize("mode", ["report", "off"])
+def test_nothing_bad_is_put_into_place_in_any_mode(tmp_path: Path, mode: str) -> None:
+    """What is not enforced yet will be; a good license is installed."""
+    site = Site(tmp_path, mode=mode)
+    assert site.install("rubbish")[0] == 1
+    assert not site.place.exists()
+    assert site.install(token())[0] == 0
 
 
 def test_a_license_may_be_typed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

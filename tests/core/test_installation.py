@@ -27,8 +27,9 @@ from licet.core.errors import (
 )
 from licet.core.events.event import Event
 from licet.core.gate import Gate
-from licet.core.installation import license as module
-from licet.core.installation.license import LicenseSource, unlicensed
+from licet.core.installation import source as module
+from licet.core.installation.license import unlicensed
+from licet.core.installation.source import LicenseSource
 from licet.core.settings import Settings
 from licet.issuer import Issuer
 from tests.core.hands import Hands

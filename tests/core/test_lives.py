@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from licet.core.errors import (
     LicenseNotActive,
     LicenseRevoked,
     LicenseUnavailable,
+    PossessionInvalid,
     PossessionRequired,
 )
 from licet.core.flow import Flow
@@ -34,11 +36,13 @@ from licet.core.revocation.statements import Subject, Withdrawal
 from licet.core.settings import Settings
 from licet.core.stores import Key, StoreUnavailable, key
 from licet.core.stores.effects import Decision
+from licet.possession import ProofKey
 from tests.core.hands import Hands
 from tests.core.installed import Renewer, Worker
-from tests.core.loopback import reply
+from tests.core.loopback import reply, until
 from tests.core.presented import Presented
 from tests.core.test_gate import NOW
+from tests.core.withdrawing import Withdrawing, verdict
 from tests.licenses import FORGER, ISSUER_NAME, OPTIONS, license_token
 
 HOUR, DAY = 3_600, 86_400
@@ -66,6 +70,11 @@ class Deployed:
     def ask(self) -> Entitlements:
         """Return the entitlements of a request."""
         return flow.run(self.gate.decide(self._facts))
+
+    def status_of(self, credential: str) -> Status:
+        """Return where a license stands that a request brings."""
+        self._facts.lines = {"authorization": [f"Bearer {credential}"]}
+        return self.status()
 
     def status(self) -> Status:
         """Return where the license stands for a new request."""
@@ -194,6 +203,7 @@ def test_the_caller_of_a_license_in_grace_is_told_until_when(hands: Hands) -> No
         source = deployed.ask().source
         assert source == InGrace("authorization", NOW + HOUR + 600)
         assert licensed_headers(source) == (
+            ("Vary", "Authorization"),
             ("License-Status", "grace; until=2027-01-15T09:10:00Z"),
         )
 
@@ -255,6 +265,21 @@ def test_the_leeway_earns_nothing(hands: Hands, tmp_path: Path) -> None:
     assert deployed.status() is Status.UNLICENSED
 
 
+@pytest.mark.row("J04")
+def test_what_was_seen_in_another_place_earns_nothing(hands: Hands, tmp_path: Path) -> None:
+    """J04: a state that was copied earns no grace, until the license was seen to hold there too."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert Deployed(hands, token(), installed=True, license_state=str(first)).status()
+    shutil.copytree(first, second)
+    hands.advance(HOUR + LEEWAY)
+    copied = {"license_state": str(second)}
+    assert Deployed(hands, token(), installed=True, **copied).status() is Status.UNLICENSED
+    hands.advance(-LEEWAY - 1)
+    assert Deployed(hands, token(), installed=True, **copied).status() is Status.ACTIVE
+    hands.advance(LEEWAY + 1)
+    assert Deployed(hands, token(), installed=True, **copied).status() is Status.GRACE
+
+
 def test_a_state_that_says_nothing_leaves_grace_undecided(
     hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,7 +290,7 @@ def test_a_state_that_says_nothing_leaves_grace_undecided(
         yield
 
     options = {"license_state": str(tmp_path / "state")}
-    for method in ("get", "put"):
+    for method in ("own", "put"):
         with monkeypatch.context() as patch:
             patch.setattr(State, method, lambda *arguments: Decision(fail))
             assert Deployed(hands, token(), installed=True, **options).status() is Status.ACTIVE
@@ -273,7 +298,7 @@ def test_a_state_that_says_nothing_leaves_grace_undecided(
     hands.advance(HOUR + LEEWAY)
     deployed = Deployed(hands, token(), installed=True, **options)
     with monkeypatch.context() as patch:
-        patch.setattr(State, "get", lambda *arguments: Decision(fail))
+        patch.setattr(State, "own", lambda *arguments: Decision(fail))
         with pytest.raises(LicenseUnavailable):
             deployed.ask()
     hands.advance(1)
@@ -351,6 +376,77 @@ def test_grace_and_downgrade_cover_no_withdrawal(hands: Hands, word: Any) -> Non
             held.require_license()
         with pytest.raises(LicenseRevoked):
             deployed.ask()
+
+
+@pytest.mark.row("J05")
+def test_tokens_of_one_license_arm_nothing_for_each_other(hands: Hands) -> None:
+    """J05: whoever alternates between them has each until its own end, and neither beyond."""
+    tokens = {
+        HOUR + 600: token(grace=600),
+        HOUR + 700: token(iat=NOW - 60, exp=NOW + HOUR + 100, grace=600, jti="later"),
+        HOUR + 30: token(iat=NOW - DAY, grace=0),
+        2 * HOUR: token(exp=NOW + HOUR, grace=HOUR),
+    }
+    gates = Deployed(hands, "", installed=False), Deployed(hands, "", installed=False)
+    for after in (0, 1, HOUR, HOUR + 29, HOUR + 30, HOUR + 599, HOUR + 600, HOUR + 699, HOUR + 700):
+        hands.wall = NOW + after
+        for _ in range(2):
+            for ends, credential in tokens.items():
+                for deployed in gates:
+                    assert (deployed.status_of(credential) is Status.UNLICENSED) is (after >= ends)
+
+
+@pytest.mark.row("J07")
+@pytest.mark.parametrize("left", [None, FREE], ids=["in grace", "downgraded"])
+def test_a_status_list_counts_after_the_end(hands: Hands, left: Any) -> None:
+    """J07: what it says of a license in grace, or downgraded, is heard as before its end."""
+    with (vendor := Withdrawing(hands)).server:
+        grace = {} if left else {"grace": 30 * DAY}
+        bearer = vendor.license(issued_at=hands.wall - 365 * DAY - HOUR, **grace)
+        gate = vendor.gate(downgrade_to=left)
+        status = Status.DOWNGRADED if left else Status.GRACE
+        assert decided(gate, bearer).status is status
+        vendor.statuses[7] = "revoked"
+
+        def later() -> str:
+            hands.advance(61)
+            return verdict(gate, bearer)
+
+        # The list is fetched behind the requests.
+        until(lambda: later() == "status:revoked")
+        fresh = vendor.gate(downgrade_to=left)
+        with pytest.raises(LicenseRevoked):
+            decided(fresh, bearer)
+
+
+def decided(gate: Gate, credential: str) -> Entitlements:
+    """Return the entitlements of a request."""
+    return flow.run(gate.decide(Presented(lines={"authorization": [f"Bearer {credential}"]})))
+
+
+@pytest.mark.row("J07")
+def test_possession_is_proven_after_the_end(hands: Hands) -> None:
+    """J07: a bound license in grace, or downgraded, serves its holder and nobody else."""
+    key, other = ProofKey.generate("Ed25519"), ProofKey.generate("Ed25519")
+    bound = token(grace=600, cnf={"jkt": key.jkt})
+    settings = Settings(**OPTIONS, downgrade_to=FREE, external_url="https://a.example")
+    gate = Gate(settings, clock=hands.clock)
+
+    def presented(by: ProofKey) -> Status:
+        proof = by.proof("GET", "https://a.example/reports", bound, iat=hands.wall)
+        lines = {"authorization": [f"DPoP {bound}"], "dpop": [proof]}
+        return flow.run(gate.decide(Presented(lines=lines))).status
+
+    for after, status in (
+        (0, Status.ACTIVE),
+        (HOUR + LEEWAY, Status.GRACE),
+        (HOUR + 600, Status.DOWNGRADED),
+    ):
+        hands.wall = NOW + after
+        for _ in range(2):
+            assert presented(key) is status
+            with pytest.raises(PossessionInvalid):
+                presented(other)
 
 
 def test_no_requirement_of_a_long_job_outlives_the_license(hands: Hands) -> None:

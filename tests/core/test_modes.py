@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import licet
-from licet import requires_feature
+from licet import ConfigError, consume, requires_feature
 from licet.core import flow, gates, verdict
 from licet.core.context import bind
 from licet.core.entitlements import Entitlements, Status
-from licet.core.errors import FeatureNotLicensed, LicenseRequired
+from licet.core.errors import FeatureNotLicensed, LicenseRequired, LicenseUnavailable
 from licet.core.gate import Gate
 from licet.core.settings import Settings
 from licet.core.stores import StoreUnavailable, open_store
 from licet.core.stores.effects import Decision
+from licet.core.stores.memory import MemoryStore
 from licet.core.tally import Tally
 from tests.core.hands import Hands
+from tests.core.license_server import AUTHORITY
 from tests.core.presented import Presented
 from tests.core.test_gate import NOW, token
 from tests.licenses import OPTIONS
@@ -77,9 +80,17 @@ def test_entitlements_are_honest_while_everything_passes(hands: Hands) -> None:
         entitlements.require_license()
         with bind(entitlements):
             assert report() == "done"
-    # The request without a license, and then its three demands: `require`, `require_license` and
-    # the view's.
-    assert gate.would_refuse() == {"feature_not_licensed": 2, "license_required": 4}
+    # Two demands of the one, `require` and the view's. The other would have been refused as it
+    # came, and nothing would have been demanded of it.
+    assert gate.would_refuse() == {"feature_not_licensed": 2, "license_required": 1}
+
+
+def test_what_a_view_demands_of_a_request_without_license_is_counted(hands: Hands) -> None:
+    """Where none is required it is not refused as it comes, and would have been by the view."""
+    gate = gate_with(hands, mode="report", required=False)
+    with bind(decide(gate)):
+        assert report() == "done"
+    assert gate.would_refuse() == {"license_required": 1}
 
 
 def test_a_license_that_ends_meanwhile_is_counted_and_passes(hands: Hands) -> None:
@@ -135,6 +146,90 @@ def test_nothing_is_done_in_off_mode(hands: Hands, tmp_path: Path) -> None:
     assert (gate.would_refuse(), gate.grant_stats().misses) == ({}, 0)
 
 
+def test_whatever_is_set_nothing_is_begun_in_off_mode(hands: Hands, tmp_path: Path) -> None:
+    """No thread, no file and no store; a mistake in the settings is one all the same."""
+    options: dict[str, Any] = {
+        "mode": "off",
+        "issuer": "https://off.example",
+        "audience": "acme-reports",
+        "jwks_url": "https://off.example/jwks.json",
+        "jwks_snapshot": str(tmp_path / "keys.json"),
+        "license": f"file:{tmp_path}/license.jwt",
+        "license_state": str(tmp_path / "state"),
+        "store": f"sqlite:///{tmp_path}/licet.db",
+        "refresh_url": "https://off.example/refresh",
+        "usage_url": "https://off.example/usage",
+        "validation_url": "https://off.example/validate",
+        "validation_credentials": "val_1",
+        "revalidate_every": 60,
+        "webhook_url": "https://off.example/told",
+        "webhook_secret": "whsec_" + "c2VjcmV0" * 6,
+        "tls_ca_file": str(AUTHORITY),
+    }
+    before = set(threading.enumerate())
+    gate = Gate(Settings(**options), clock=hands.clock)
+    gate.warm()
+    for credential in (None, token(), b"rubbish"):
+        with bind(decide(gate, credential)) as entitlements:
+            assert report() == "done"
+            assert not entitlements
+            entitlements.require("analytics")
+            entitlements.require_license()
+            assert consume("apiCalls").amount == 0
+            assert consume("seats", key="bob").amount == 0
+    assert flow.peek(gate.decide(Presented())).status is Status.UNLICENSED
+    assert set(threading.enumerate()) <= before
+    assert list(tmp_path.iterdir()) == []
+    for wrong in ({"leeway": -1}, {"store": "nowhere://"}, {"webhook_secret": None}):
+        with pytest.raises(ConfigError):
+            Settings(**{**options, **wrong})
+
+
+def test_a_store_that_is_down_keeps_nobody_out(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be counted is undecided where it is enforced, and else passes and is told."""
+
+    def fail() -> Any:
+        raise StoreUnavailable("unreachable:x")
+        yield
+
+    monkeypatch.setattr(MemoryStore, "increment", lambda *arguments: Decision(fail))
+    monkeypatch.setattr(MemoryStore, "admit", lambda *arguments: Decision(fail))
+    held = {mode: gate_with(hands, mode=mode) for mode in ("enforce", "report")}
+    credential = token(limits={"apiCalls": 9, "seats": 9})
+    with bind(decide(held["enforce"], credential)):
+        with pytest.raises(LicenseUnavailable):
+            consume("apiCalls")
+        with pytest.raises(LicenseUnavailable):
+            consume("seats", key="bob")
+    with bind(decide(held["report"], credential)) as entitlements:
+        assert consume("apiCalls").amount == 0
+        consume("seats", key="bob").refund()
+        assert entitlements.status is Status.ACTIVE
+    assert held["report"].would_refuse() == {"license_unavailable": 2}
+
+
+def test_what_nobody_expects_of_a_store_is_undecided(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of this side is 503 and none of the view's; where nothing is enforced it passes."""
+
+    def fail() -> Any:
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(MemoryStore, "increment", lambda *arguments: Decision(fail))
+    strict, lenient = (gate_with(hands, mode=mode) for mode in ("enforce", "report"))
+    credential = token(limits={"apiCalls": 9})
+    with bind(decide(strict, credential)), pytest.raises(LicenseUnavailable) as caught:
+        consume("apiCalls")
+    assert caught.value.reason == "internal_error:ZeroDivisionError"
+    with bind(decide(lenient, credential)):
+        assert consume("apiCalls").amount == 0
+    assert lenient.would_refuse() == {"license_unavailable": 1}
+
+
 # -- the summary -----------------------------------------------------------------------------------
 
 
@@ -168,13 +263,42 @@ def test_what_several_processes_would_have_refused_is_summed(hands: Hands, tmp_p
     ]
 
 
-def test_a_count_is_written_by_itself(hands: Hands, tmp_path: Path) -> None:
-    """Within a second, without anybody who asks."""
+def test_a_count_is_written_by_itself(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Soon, without anybody who asks."""
     from tests.core.loopback import until
 
+    monkeypatch.setattr("licet.core.tally.WRITE_EVERY", 0.05)
     gate = gate_with(hands, mode="report", store=f"sqlite:///{tmp_path}/licet.db")
     decide(gate)
     until(lambda: flow.run(gate.enforcement.tally.everywhere()) == {"license_required": 1})
+
+
+def test_the_log_is_told_once_an_hour_and_at_the_end(
+    hands: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one line, of all that was counted so far, and only where that is news."""
+    gate = gate_with(hands, mode="report")
+
+    def lines() -> list[str]:
+        return [line.partition(": ")[2] for line in caplog.messages if "would have been" in line]
+
+    for _ in range(3):
+        decide(gate)
+        decide(gate, b"rubbish")
+    assert lines() == []
+    hands.advance(3_600)
+    decide(gate)
+    decide(gate)
+    told = ["7 would have been refused (3 license_invalid, 4 license_required)"]
+    assert lines() == told
+    told.append("8 would have been refused (3 license_invalid, 5 license_required)")
+    for _ in range(2):
+        gate.enforcement.tally.finish(1.0)
+        assert lines() == told
+    gate_with(hands, mode="report").enforcement.tally.finish(1.0)
+    assert lines() == told
 
 
 def test_a_child_writes_only_its_own(tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from licet import Settings, events
+from licet.core import shutdown
 from licet.core.events import event
 from licet.core.events.bus import EVERY_GATE
 from licet.core.events.event import KINDS, Event, EventName, incident, label
@@ -152,6 +156,26 @@ def test_a_slow_subscriber_blocks_nobody(
     assert heard == [STALE, *[ROTATED] * 10]
 
 
+def test_a_subscriber_that_hangs_takes_nobody_the_end(held: threading.Event) -> None:
+    """What else a process has left to do has its time, and the end comes no later."""
+
+    given: list[float] = []
+
+    class Last:
+        def finish(self, seconds: float) -> None:
+            given.append(seconds)
+
+    relays = [Relay(lambda event: held.wait(20) and None) for _ in range(8)]
+    for relay in relays:
+        relay(STALE)
+    last = Last()
+    shutdown.tell_of_end(last)
+    began = time.monotonic()
+    shutdown.finish(0.4)
+    assert time.monotonic() - began < 10
+    assert given[0] > 0.2
+
+
 def test_denials_crowd_nothing_out(held: threading.Event) -> None:
     """However many strangers bring about: there is room for what is worth more."""
     heard: list[str] = []
@@ -186,6 +210,74 @@ def test_a_subscriber_that_fails_hears_the_next(caplog: pytest.LogCaptureFixture
     assert len(heard) == 30
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert 0 < len(failures) <= 10
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_subscriber_that_exits_ends_nothing(
+    raised: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no error for Python either: the next event is told, by the same thread."""
+    heard: list[int] = []
+
+    def leave(event: Event) -> None:
+        heard.append(threading.get_ident())
+        raise raised
+
+    relay = Relay(leave)
+    for _ in range(3):
+        relay(STALE)
+    relay.finish(10)
+    relay(STALE)
+    relay.finish(10)
+    assert len(heard) == 4
+    assert raised.__name__ in caplog.text
+
+
+def test_a_subscriber_may_bring_about_events_itself() -> None:
+    """They are told after those that wait, one at a time; nothing grows and nobody is stopped."""
+    heard: list[int] = []
+
+    @events.subscribe("keys.stale")
+    def again(event: Event) -> None:
+        heard.append(len(again._relay._waiting))
+        if len(heard) < 500:
+            EVERY_GATE.emit(event)
+
+    EVERY_GATE.emit(STALE)
+    until(lambda: len(heard) == 500)
+    again.cancel()
+    assert max(heard) == 0
+
+
+def test_who_cancels_hears_what_waits_and_no_more() -> None:
+    """Also where it is the subscriber that cancels, while it hears."""
+    heard: list[Event] = []
+
+    @events.subscribe("keys.stale", "keys.rotated")
+    def once(event: Event) -> None:
+        once.cancel()
+        heard.append(event)
+
+    EVERY_GATE.emit(STALE)
+    once._relay.finish(10)
+    EVERY_GATE.emit(ROTATED)
+    once._relay.finish(10)
+    assert heard == [STALE]
+
+
+def test_coroutine_functions_are_refused() -> None:
+    """Nobody would await them; so are objects that are called like one."""
+
+    class Called:
+        async def __call__(self, event: Event) -> None: ...
+
+    async def hear(event: Event) -> None: ...
+
+    before = EVERY_GATE._subscribers
+    for subscriber in (hear, partial(hear), Called()):
+        with pytest.raises(TypeError, match="write def, not async"):
+            events.subscribe()(subscriber)  # type: ignore[arg-type]
+    assert EVERY_GATE._subscribers == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")

@@ -21,6 +21,8 @@ URL = "https://hooks.acme.example/licet"
 LEFT: dict[str, Any] = {"plan": "free", "features": ["export"], "limits": {"seats": 1}}
 #: All that events need to be sent.
 SENT = {"webhook_url": URL, "webhook_secret": SECRET}
+#: All that use needs to be reported.
+REPORTED = {"usage_url": URL, "validation_credentials": "lvk_1"}
 
 
 def made(**changes: Any) -> Settings:
@@ -82,22 +84,36 @@ def test_what_cannot_work_is_refused_by_name(setting: str, value: object) -> Non
         ("on_store_outage", ("refuse", "count_locally")),
         ("limit_period", ("minute", "hour", "day", "month", "term")),
         ("rate_limit_headers", (True, False)),
-        ("usage_url", (None, "https://licenses.acme.example/v1/usage", "http://127.0.0.1:1/usage")),
+        ("usage_url", ("https://licenses.acme.example/v1/usage", "http://127.0.0.1:1/usage")),
         ("webhook_url", (URL, "http://localhost:1/")),
     ],
 )
 def test_what_the_table_permits_is_kept(setting: str, values: tuple[object, ...]) -> None:
     """As it was written, the ends of each range included."""
     for value in values:
-        assert getattr(made(**{**SENT, setting: value}), setting) == value
+        needed = REPORTED if setting == "usage_url" else SENT
+        assert getattr(made(**{**needed, setting: value}), setting) == value
 
 
 @pytest.mark.parametrize("setting", ["usage_url", "webhook_url"])
 def test_plain_http_is_for_named_hosts(setting: str) -> None:
     """H15: what is told goes over https, or to a host that `insecure_http_hosts` names."""
-    written = {**SENT, setting: "http://licenses:8000/"}
+    written = {**SENT, **REPORTED, setting: "http://licenses:8000/"}
     assert "insecure_http_hosts" in refused(**written).remedy
     assert made(**written, insecure_http_hosts=["licenses"])
+
+
+def test_use_is_reported_by_somebody_who_is_known() -> None:
+    """An address without credentials is a mistake, for any issuer; no license server is needed."""
+    assert made(**REPORTED).validation_url is None
+    error = refused(usage_url=URL)
+    assert (error.setting, "validation_credentials" in error.remedy) == ("usage_url", True)
+    known = {"audience": "a", "validation_credentials": "lvk_1"}
+    both = {"https://one.example": known, "https://other.example": {"audience": "a"}}
+    with pytest.raises(ConfigError, match="each issuer"):
+        Settings(issuers=both, usage_url=URL)
+    error = refused(validation_credentials="lvk_1")
+    assert (error.setting, "validation_url" in error.remedy) == ("validation_credentials", True)
 
 
 def test_events_are_signed_and_sent() -> None:
@@ -152,6 +168,7 @@ def test_the_environment_spells_them() -> None:
             "LICET_LIMIT_PERIOD": "day",
             "LICET_RATE_LIMIT_HEADERS": "true",
             "LICET_USAGE_URL": "https://licenses.acme.example/v1/usage",
+            "LICET_VALIDATION_CREDENTIALS": "lvk_1",
             "LICET_WEBHOOK_URL": URL,
             "LICET_WEBHOOK_SECRET": SECRET,
         }
@@ -187,7 +204,7 @@ def test_the_environment_spells_them() -> None:
         {"on_store_outage": "count_locally"},
         {"limit_period": "day"},
         {"rate_limit_headers": True},
-        {"usage_url": URL},
+        REPORTED,
         SENT,
     ],
     ids=lambda changes: str(changes)[:60],

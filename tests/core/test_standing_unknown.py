@@ -15,7 +15,7 @@ from licet.core.errors import InstallationUnlicensed, LicenseUnavailable
 from licet.core.events.event import Event
 from licet.core.flow import Effect
 from licet.core.gate import Gate
-from licet.core.grants import _FIXED
+from licet.core.grants import Fixed
 from licet.core.revocation import sticky
 from licet.core.revocation.statements import Hint, Subject, Withdrawal
 from licet.core.revocation.sticky import Withdrawals
@@ -341,4 +341,4 @@ def test_a_damaged_state_is_told_of(tmp_path: Path, hands: Hands) -> None:
 def test_what_stands_still_is_refused_as_it_was() -> None:
     """An error about a license that is judged by another time stays what it is."""
     error = LicenseUnavailable("any")
-    assert _FIXED.refusal(error) is error
+    assert Fixed().refusal(error) is error

@@ -140,9 +140,10 @@ def test_a_killed_process_has_said_what_it_said(directory: Path) -> None:
 # -- where it is ---------------------------------------------------------------------------------
 
 
+@pytest.mark.row("J04")
 @needs_posix
 def test_it_is_its_owners_alone(directory: Path) -> None:
-    """A directory that is made is 0700 and all files in it are 0600, whatever the umask is."""
+    """J04: a directory that is made is 0700 and all files in it are 0600, whatever the umask is."""
     before = os.umask(0)
     try:
         process = Process(directory)
@@ -163,20 +164,22 @@ def test_a_directory_that_is_there_is_taken(directory: Path) -> None:
     assert process.get() == b"said"
 
 
+@pytest.mark.row("J04")
 @needs_posix
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
 def test_where_others_may_write_nothing_is_kept(directory: Path, mode: int) -> None:
-    """They could put anything in its place."""
+    """J04: they could put anything in its place."""
     directory.mkdir()
     directory.chmod(mode)
     assert refused(directory) == "is a directory that others may write"
 
 
+@pytest.mark.row("J04")
 @needs_posix
 def test_a_directory_of_somebody_else_is_refused(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its owner may write what they like, and so does root's."""
+    """J04: its owner may write what they like, and so does root's."""
     directory.mkdir(0o700)
     monkeypatch.setattr(os, "geteuid", lambda: directory.stat().st_uid + 1)
     assert refused(directory) == "belongs to somebody else"
@@ -191,9 +194,10 @@ def test_a_directory_that_cannot_be_written_is_refused(
     assert refused(directory) == "cannot be written"
 
 
+@pytest.mark.row("J04")
 @pytest.mark.parametrize("end", ["", "/"])
 def test_no_link_is_followed(directory: Path, end: str) -> None:
-    """Neither to the directory nor to the file in it."""
+    """J04: neither to the directory nor to the file in it."""
     elsewhere = directory.with_name("elsewhere")
     elsewhere.mkdir()
     directory.symlink_to(elsewhere)
@@ -248,8 +252,9 @@ def test_a_state_that_was_taken_away_is_unavailable(directory: Path, gone: str) 
 # -- seals ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("J04")
 def test_no_byte_can_be_changed_unseen(directory: Path) -> None:
-    """A value with any byte changed, cut off or added counts for nothing, and is told of once."""
+    """J04: with any byte changed, cut off or added it counts for nothing, and is told of once."""
     Process(directory).say()
     whole = sealed(directory)
     changed = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole))]
@@ -303,8 +308,9 @@ def test_a_damaged_count_keeps_nobody_busy(directory: Path) -> None:
     assert Process(directory).state.announced(0).run().values == ()
 
 
+@pytest.mark.row("J04")
 def test_a_copy_is_told_of_and_believed(directory: Path) -> None:
-    """What narrows a license narrows it anywhere."""
+    """J04: what narrows a license narrows it anywhere."""
     Process(directory).say()
     copy = directory.with_name("copy")
     shutil.copytree(directory, copy)

@@ -63,8 +63,9 @@ def counted(hands: Hands) -> Counted:
 
 
 def charge(entitlements: Entitlements, limit: str = "apiCalls", amount: int = 1, **key: Any) -> Any:
-    """Charge a license."""
-    return flow.run(charging(entitlements, limit, amount, **key))
+    """Charge a license; a key that is None is none here."""
+    given = {name: value for name, value in key.items() if value is not None}
+    return flow.run(charging(entitlements, limit, amount, **given))
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -348,6 +349,18 @@ def test_the_term_is_the_license_s_and_not_its_token_s(counted: Counted, hands: 
         charge(counted.license(limits), "exports")
 
 
+def test_who_has_used_up_a_term_that_has_ended_waits_for_long() -> None:
+    """In grace or downgraded there is no end to wait for: a month, and not a second."""
+    left = {"plan": "free", "features": [], "limits": {"exports": {"max": 1, "per": "term"}}}
+    _, entitlements = gated(expired(sub="lic_ended_term"), downgrade_to=left)
+    rate = charge(entitlements, "exports").rate
+    assert rate.resets_in == 31 * 86_400
+    with pytest.raises(LimitExceeded) as refused:
+        charge(entitlements, "exports")
+    assert refused.value.rate is not None
+    assert refused.value.rate.resets_in == 31 * 86_400
+
+
 @pytest.mark.row("P05")
 def test_the_largest_numbers_are_counted_like_any(counted: Counted) -> None:
     """Beyond 2^53 nothing is added, and what does not fit is refused and not cut."""
@@ -559,7 +572,7 @@ def test_a_gate_that_reports_counts_what_it_would_have_refused() -> None:
     assert [charge(entitlements).rate.used for _ in range(3)] == [1, 2, 3]
     assert charge(entitlements, "exports").amount == 0
     assert charge(flow.run(gate.verify(b"none"))).amount == 0
-    counts = {"limit_exceeded": 2, "feature_not_licensed": 1, "license_invalid": 2}
+    counts = {"limit_exceeded": 2, "feature_not_licensed": 1, "license_invalid": 1}
     assert gate.would_refuse() == counts
 
 

@@ -11,19 +11,15 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 
 from licet.core.clock import SYSTEM_CLOCK
 from licet.core.context import bind
-from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseUnavailable, LimitExceeded
 from licet.core.stores import open_store
-from licet.core.stores.memory import MemoryStore
-from licet.core.usage.charge import Charge
-from licet.core.usage.consumption import aconsume, charging, consume
+from licet.core.usage.consumption import aconsume, consume
 from licet.core.usage.views import consumes
 from tests.core.backends import BACKENDS, SHARED, Backend, opened
 from tests.core.counted import Counted
@@ -31,9 +27,10 @@ from tests.core.hands import Hands
 from tests.core.loopback import until
 from tests.core.redis_server import BINARY, RedisServer
 from tests.core.test_stores_processes import needs_fork
+from tests.core.usage_model import LIMIT, Model, Request, SteppedStore
 from tests.licenses import OPTIONS, license_token
 
-INTERLEAVINGS, REQUESTS, LIMIT = 10_000, 100, 7
+INTERLEAVINGS, REQUESTS = 10_000, 100
 #: Has a license charged by four children, each with a gate of its own.
 PARENT = r"""
 import json, os, sys
@@ -69,89 +66,35 @@ for _ in range(4):
 """
 
 
-class Step:
-    """One request to the limit, which goes on when it is told to.
-
-    Args:
-        held: under which license.
-        amount: how much it wants.
-        gives_back: whether it gives that back in the end.
-    """
-
-    def __init__(self, held: Entitlements, amount: int, gives_back: bool) -> None:
-        self.amount, self._gives_back = amount, gives_back
-        self._flow: Any = charging(held, "apiCalls", amount)
-        self._charge: Charge | None = None
-        self._effect: Any = None
-        self._answer: Any = None
-
-    def go(self, model: Model) -> bool:
-        """Do one step, which asks the store or hears its answer; return whether it was the last."""
-        try:
-            if self._effect is None:
-                self._effect = self._flow.send(self._answer)
-                return False
-            self._answer, self._effect = self._effect.run(), None
-            model.asked(self, self._charge is not None)
-            return False
-        except LimitExceeded:
-            model.refused(self)
-            return True
-        except StopIteration as stop:
-            if self._charge is not None or not self._gives_back:
-                model.ended(self, stop.value)
-                return True
-            self._charge, self._answer = stop.value, None
-            model.ended(self, stop.value)
-            self._flow = self._charge.refunding()
-            return False
-
-
-class Model:
-    """What the limit should say."""
-
-    def __init__(self) -> None:
-        self.used = 0
-        self.passes: dict[Step, bool] = {}
-
-    def asked(self, step: Step, back: bool) -> None:
-        """The store has decided, or has taken something back."""
-        if back:
-            self.used -= step.amount
-        else:
-            self.passes[step] = self.used + step.amount <= LIMIT
-            self.used += step.amount if self.passes[step] else 0
-
-    def refused(self, step: Step) -> None:
-        """It heard that it is used up."""
-        assert not self.passes[step]
-
-    def ended(self, step: Step, charge: Charge | None) -> None:
-        """It heard that it may."""
-        assert self.passes[step]
-
-
-@pytest.mark.row("P01", "P05")
+@pytest.mark.row("P01", "P05", "P07")
 def test_a_limit_says_what_a_model_says_in_ten_thousand_interleavings() -> None:
-    """Charges and refunds in any order of their steps: the same pass, and as much is used."""
+    """Whoever comes in between, and whatever is lost: the same pass, and as much is used.
+
+    Charges and refunds of two processes in any order of their steps, over the end of a period and
+    back, with a store that fails before or after it has counted, and requests that are cancelled.
+    """
     hands, dice = Hands(), random.Random(9)
-    store = MemoryStore(hands.clock, 2 * INTERLEAVINGS)
-    held = Counted(hands, store).license({"apiCalls": LIMIT})
-    held._grant.ends_at = math.inf
-    seen: Counter[bool] = Counter()
+    store = SteppedStore(hands.clock, 8 * INTERLEAVINGS)
+    limits = {"apiCalls": {"max": LIMIT, "per": "minute"}}
+    processes = [Counted(hands, store).license(limits) for _ in range(2)]
+    seen: Counter[str] = Counter()
     for number in range(INTERLEAVINGS):
-        hands.wall += 3600 * 24 * 31 if number % 100 == 0 else 0
         model = Model()
-        steps = [
-            Step(held, dice.randint(0, 4), dice.random() < 0.5) for _ in range(dice.randint(2, 6))
+        for held in processes:
+            held._grant.ends_at, held._grant.license_id = math.inf, f"lic_{number}"
+        requests = [
+            Request(dice.choice(processes), dice, model, lambda: hands.wall)
+            for _ in range(dice.randint(2, 4))
         ]
-        held._grant.license_id = f"lic_{number}"
-        while steps:
-            step = dice.choice(steps)
-            if step.go(model):
-                steps.remove(step)
-            assert 0 <= model.used <= LIMIT
-        seen.update(model.passes.values())
+        while requests:
+            request = dice.choice(requests)
+            if request.go():
+                requests.remove(request)
+            if dice.random() < 0.1:
+                hands.wall += dice.choice((-61, -1, 1, 61))
+        seen.update(model.outcomes)
+    outcomes = {"passed", "refused", "given back", "undecided", "cancelled"}
+    assert seen.keys() == outcomes
     assert min(seen.values()) > INTERLEAVINGS / 10
 
 
@@ -265,24 +208,41 @@ def test_processes_share_a_limit(name: str, tmp_path: Path) -> None:
 @pytest.mark.row("P04")
 @pytest.mark.skipif(BINARY is None, reason="needs a redis-server or valkey-server")
 def test_a_store_that_is_killed_and_comes_back_lets_nothing_pass() -> None:
-    """Undecided while it is away, in views that consume alone; then it is counted on."""
-    with RedisServer() as server:
+    """Undecided while it is away, in views that consume alone; then it is counted on.
+
+    In the midst of a hundred and sixty requests, to a server that writes before it answers.
+    """
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
         hands = Hands(wall=SYSTEM_CLOCK.wall())
         store = open_store(server.url)
-        held = Counted(hands, store).license({"apiCalls": 2, "exports": "unlimited"})
-        with bind(held):
-            consume("apiCalls", 2)
-            server.stop()
-            for _ in range(3):
-                with pytest.raises(LicenseUnavailable):
+        held = Counted(hands, store).license({"apiCalls": REQUESTS, "exports": "unlimited"})
+        outcomes: list[str] = []
+
+        def request(number: int) -> None:
+            if number == REQUESTS // 2:
+                server.stop()
+            with bind(held):
+                try:
                     consume("apiCalls")
-            consume("exports")
-            server.start()
-            # It has kept nothing on disk, and begins with nothing.
-            until(lambda: has_store("apiCalls"))
-            consume("apiCalls", 2)
-            with pytest.raises(LimitExceeded):
-                consume("apiCalls")
+                except (LicenseUnavailable, LimitExceeded) as error:
+                    outcomes.append(error.code)
+                else:
+                    outcomes.append("passed")
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(request, range(160)))
+            assert "limit_exceeded" not in outcomes
+            undecided = outcomes.count("license_unavailable")
+            assert undecided > REQUESTS // 2
+            with bind(held):
+                consume("exports")
+                server.start()
+                until(lambda: has_store("apiCalls"))
+            list(pool.map(request, range(REQUESTS // 2 + 1, 2 * REQUESTS)))
+        # Of those that heard nothing some may have been counted still.
+        passed = outcomes.count("passed")
+        assert max(REQUESTS - undecided, REQUESTS // 2) <= passed <= REQUESTS
+        assert "limit_exceeded" in outcomes
         store.close()
 
 

@@ -122,7 +122,6 @@ def test_what_no_gate_would_accept_is_not_issued(vendor: Vendor) -> None:
     assert vendor("licenses", "issue", "--limit", "seats").status == 2
 
 
-@pytest.mark.filterwarnings("ignore::licet.issuer.LicenseSizeWarning")
 def test_a_large_license_is_warned_about(vendor: Vendor) -> None:
     """Above 4 KiB the license is printed all the same, and standard error says what that means."""
     features = ",".join(f"feature-number-{n}" for n in range(250))

@@ -47,6 +47,13 @@ def test_what_it_issues_verifies_against_what_it_publishes(calls: Calls) -> None
     assert "key" not in answer.json()
 
 
+def test_a_large_license_is_issued(calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
+    """Above what gates accept by default it is told in the log, also where warnings are errors."""
+    features = [f"feature-number-{n}" for n in range(250)]
+    assert calls.decode(calls.issue(features=features)["token"])["features"] == features
+    assert "more than gates accept by default" in caplog.text
+
+
 def test_a_vendor_may_say_more(calls: Calls) -> None:
     """An id, a beginning and claims of one's own are taken as they are given."""
     given = calls.issue(
@@ -267,14 +274,17 @@ def _imported(calls: Calls, content: bytes, kind: str) -> Any:
 
 
 def test_many_are_issued_at_once(calls: Calls) -> None:
-    """An array, or a license on each line, is answered in the order in which it came."""
+    """An array, or a license on each line, is answered in the order in which it came.
+
+    Media types are compared without case (RFC 9110, section 8.3.1).
+    """
     bodies: list[dict[str, Any]] = [{"customer": f"K{n}", "key": True} for n in range(20)]
     bodies[7] = {"id": "lic_seven", "status": True}
     array, lines = json.dumps(bodies), "\n".join(map(json.dumps, bodies)) + "\n"
     answers = [_imported(calls, array.encode(), "application/json")]
     bodies[7]["id"] = "lic_other"
     lines = "\r\n".join(map(json.dumps, bodies)) + "\r\n\r\n"
-    answers.append(_imported(calls, lines.encode(), "application/x-ndjson; charset=utf-8"))
+    answers.append(_imported(calls, lines.encode(), "Application/X-NDJSON; charset=utf-8"))
     for answer in answers:
         assert answer.status_code == 201
         given = answer.json()["licenses"]

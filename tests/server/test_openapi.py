@@ -285,7 +285,6 @@ def test_what_receivers_are_told_is_described(
     assert seen == described.keys() == set(DOCUMENT["components"]["schemas"]["Event"]["enum"])
 
 
-@pytest.mark.filterwarnings("ignore::licet.issuer.LicenseSizeWarning")
 def test_the_server_is_what_it_says(hasty: LicenseServer, tmp_path: Path) -> None:
     """Whatever schemathesis asks of any operation is answered as the document says."""
     pytest.importorskip("schemathesis")

@@ -98,6 +98,15 @@ def test_a_license_ends(calls: Calls, hands: Hands) -> None:
     assert seen == [False, True, True, "expired"]
 
 
+def test_of_what_has_ended_it_is_told_what_it_was(calls: Calls, hands: Hands) -> None:
+    """So that an application that leaves something of it can hold that to its conditions."""
+    given = calls.issue(key=True, expires_in=1000, domains=["example.com"])
+    hands.advance(1000)
+    denied = understood(calls, hands, given["key"], "example.com")
+    claims = calls.decode(given["token"])
+    assert denied == Denied("expired", True, hands.wall, given["id"], claims)
+
+
 def test_only_its_own_tokens_are_known(calls: Calls, server: LicenseServer) -> None:
     """A token is judged once a published key has signed it, as a license and nothing else."""
     token = calls.issue()["token"]

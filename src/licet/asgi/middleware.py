@@ -96,9 +96,9 @@ class LicenseMiddleware:
                             # no error.
                             raise error
                     started = kind
-                    if kind == "websocket.accept":
-                        entitlements.keep_charges()
-                    elif additions and kind == "http.response.start":
+                    if (charges := entitlements.charges) is not None:
+                        charges.answered(message.get("status", 101))
+                    if additions and kind == "http.response.start":
                         message = _with_headers(message, additions)
                     if tells_rates and (rates := rate_fields(entitlements.rates())):
                         message = _with_headers(message, encoded(rates))
@@ -109,7 +109,8 @@ class LicenseMiddleware:
             await self._serve(scope, receive, sending)
         except LicenseError as error:
             if started is None:
-                await self.respond(error, scope, receive, send)
+                # With what goes with every answer to this license.
+                await self.respond(error, scope, receive, sending)
             elif started == "websocket.accept":
                 await send(closing(error))
             else:

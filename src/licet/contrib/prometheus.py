@@ -7,6 +7,11 @@
 
 It shows `licet_decisions_total{outcome, code}`, `licet_events_total{event, kind}` and
 `licet_keys_age_seconds{issuer}`. All labels but the issuer come from closed lists.
+
+Each process shows its own. Workers that share a port have to be scraped one by one, by a port of
+their own each: a scrape of the shared one meets any of them. The client's multi-process mode
+(`PROMETHEUS_MULTIPROC_DIR`) reads files that its own metrics write, and collectors like this one
+not at all.
 """
 
 from __future__ import annotations

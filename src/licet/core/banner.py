@@ -1,7 +1,8 @@
 """What a page may tell its users of the license: how long it lasts, and what is nearly used up.
 
-For people, and for nothing else: it asks no store and decides nothing. How much is used is known of
-the limits that this very request was charged to.
+For people, and for nothing else: it asks no store and decides nothing. How much is used is what
+this process saw when it last counted; of what others counted since it does not know. All values are
+the license's, and text: templates escape them like any other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import UNLIMITED, Entitlements
 from licet.core.lifecycle import Status
 
 #: Percent of a limit from which on there is something to tell.
@@ -70,9 +71,16 @@ def banner(entitlements: Entitlements | None) -> Banner:
 
 
 def _nearly_used(entitlements: Entitlements) -> tuple[Used, ...]:
+    grant = entitlements.grant
+    ledger = grant.standing.usage
+    if ledger is None:
+        return ()
     found = []
-    for rate in entitlements.rates():
-        percent = min(100 * rate.used // rate.maximum, 100) if rate.maximum else 100
+    for name, maximum in grant.terms.limits.items():
+        used = ledger.latest.used(grant.issuer, grant.license_id, name)
+        if used is None or maximum == UNLIMITED:
+            continue
+        percent = min(100 * used // maximum, 100) if maximum else 100
         if percent >= NEARLY:
-            found.append(Used(rate.limit, percent))
+            found.append(Used(name, percent))
     return tuple(found)

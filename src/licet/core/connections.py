@@ -51,7 +51,7 @@ class Recheck:
         every: seconds between two looks, at most.
     """
 
-    __slots__ = ("_entitlements", "_every", "_facts", "_gate")
+    __slots__ = ("_entitlements", "_every", "_facts", "_gate", "_is_told")
 
     def __init__(
         self, gate: Gate, entitlements: Entitlements, facts: RequestFacts, every: float
@@ -60,6 +60,8 @@ class Recheck:
         self._entitlements = entitlements
         self._facts = facts
         self._every = every
+        #: Whether it was told that this one would have been ended, which is so once.
+        self._is_told = False
 
     def pause(self) -> float:
         """Return the seconds until the next look: spread, for connections opened all at once."""
@@ -70,8 +72,10 @@ class Recheck:
 
         Waits only where a request with this license would.
         """
+        if self._is_told:
+            return None
         try:
-            yield from self._gate.recheck(self._entitlements, self._facts)
+            self._is_told = not (yield from self._gate.recheck(self._entitlements, self._facts))
         except Exception as error:
             return self._gate.as_refusal(error)
         return None

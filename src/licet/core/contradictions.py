@@ -98,6 +98,23 @@ def check_refresh(settings: Settings) -> None:
         )
 
 
+def check_usage(settings: Settings) -> None:
+    """See to it that who reports what is used is known, and that credentials are for something."""
+    for one in settings.by_issuer.values():
+        if settings.usage_url is not None and one.validation_credentials is None:
+            raise ConfigError(
+                "usage_url",
+                "is set and the server would not know who reports",
+                "set validation_credentials too, for each issuer",
+            )
+        if one.validation_credentials is None or one.validation_url is not None:
+            continue
+        if settings.usage_url is None:
+            raise ConfigError(
+                "validation_credentials", "is set and nobody is asked", "set validation_url too"
+            )
+
+
 def check_webhook(settings: Settings) -> None:
     """See to it that events are sent with a signature, and that there is somewhere to send them."""
     if settings.webhook_url is not None and settings.webhook_secret is None:

@@ -76,7 +76,15 @@ class Enforcement:
 
     def without(self, error: LicenseError) -> Entitlements:
         """Return the honest entitlements of a request that is let pass with no good license."""
-        return Entitlements.unlicensed(error, None if self.is_strict else self.refuse)
+        refuse = _let_be if self.is_off else self.refuse
+        return Entitlements.unlicensed(error, None if self.is_strict else refuse)
+
+    def passed(self, error: LicenseError) -> Entitlements:
+        """Return the same of a request that `error` would have refused: there is no more to tell.
+
+        What its view demands would never have been asked.
+        """
+        return Entitlements.unlicensed(error, _let_be)
 
     def unasked(self) -> Entitlements:
         """Return the entitlements of a request of which nothing was looked at."""
@@ -84,4 +92,4 @@ class Enforcement:
 
 
 def _let_be(error: LicenseError) -> None:
-    """Let pass what nobody asked about."""
+    """Let pass what nobody asked about, or what was told of before."""

@@ -60,10 +60,14 @@ def run(flow: Flow[T]) -> T:
         flow.close()
 
 
-async def arun(flow: Flow[T]) -> T:
+async def arun(flow: Flow[T], asked: Effect[Any] | None = None) -> T:
     """Drive `flow` to its end in this task, under asyncio or trio.
 
     Cancellation is not thrown into the generator, it closes it.
+
+    Args:
+        flow: the decision.
+        asked: what it has asked for already, where somebody has begun it.
 
     Returns:
         What the generator returns.
@@ -72,7 +76,7 @@ async def arun(flow: Flow[T]) -> T:
         Exception: whatever the generator lets out.
     """
     try:
-        effect = next(flow)
+        effect = next(flow) if asked is None else asked
         while True:
             try:
                 result = await effect.arun()

@@ -7,100 +7,69 @@ refused as undecided (503), and so is whatever goes wrong in here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from licet.core import assembly, flow
-from licet.core.caching import presented
-from licet.core.circumstances import NOWHERE, Observer, Where
-from licet.core.clock import SYSTEM_CLOCK, Clock
-from licet.core.enforcement import Enforcement
+from licet.core import flow
+from licet.core.assembly import Parts
+from licet.core.caching import GRACE, presented
+from licet.core.circumstances import NOWHERE, Where
 from licet.core.entitlements import Entitlements
-from licet.core.errors import (
-    HttpsRequired,
-    LicenseError,
-    LicenseRequired,
-    LicenseUnavailable,
-    PossessionRequired,
-)
+from licet.core.errors import LicenseError, LicenseRequired, LicenseUnavailable
 from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
-from licet.core.grants import Grant, GrantCache, GrantStats
-from licet.core.judge import Judge
-from licet.core.judgements import Judgements
-from licet.core.keys.keystore import Health
-from licet.core.paths import ExemptPaths
-from licet.core.request import Sources, find_credential
-from licet.core.settings import Settings
-from licet.core.transport import Transport
+from licet.core.grants import Grant
+from licet.core.request import find_credential
 
 
-class Gate:
+class Gate(Parts):
     """Judges licenses by one `Settings`. Share one per process: `gates.gate_for`.
 
-    Args:
-        settings: what counts as a valid license.
-        clock: wall and monotonic time.
-        transport: what fetches key sets; one of its own by default.
+    What it is made of, and what it is made with, is said of its `Parts`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        clock: Clock = SYSTEM_CLOCK,
-        transport: Transport | None = None,
-    ) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.events = assembly.bus(clock)
-        self.exempt_paths = ExemptPaths(settings.exempt_paths)
-        around = assembly.Surroundings.of(settings, clock, self.events)
-        self.enforcement = Enforcement(settings.mode, self.events, clock, assembly.tally(around))
-        #: From whatever went wrong to the refusal that it is: `Enforcement.as_refusal`.
-        self.as_refusal = self.enforcement.as_refusal
-        # Nothing is looked for where nothing is judged.
-        self.sources = Sources.of(() if self.enforcement.is_off else settings.sources or ())
-        assembly.tell(around)
-        transport = transport or Transport(around.tls)
-        self.keys = assembly.key_stores(around, transport)
-        state = assembly.state(around)
-        self.boards = assembly.boards(around, state)
-        grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
-        self._standing = assembly.standing(around, self.keys, transport, self.boards, grants.forget)
-        self._standing.usage = assembly.ledger(around, self.enforcement.refuse)
-        if not self.enforcement.is_strict:
-            self._standing.refuse = self.enforcement.refuse
-        self.withdrawals = self._standing.withdrawals
-        self.pushed = assembly.pushed(around, self.withdrawals, self.boards)
-        sighted = assembly.sighted(around, state)
-        self._judge = Judge(settings, clock, self.keys, self._standing, sighted)
-        self._judgements = Judgements(settings, clock, self._judge, self._standing, grants)
-        self._judgements.arbiter = assembly.arbiter(
-            around, self.keys, self._judge, self._standing, grants.forget
-        )
-        #: What is remembered of a credential: `Judgements.recall`, bound once for the hot path.
-        self.recall = self._judgements.recall
-        #: The judgement of a credential in full: `Judgements.judge`.
-        self.judge = self._judgements.judge
-        self._observer = Observer(settings, clock)
-        self._observations = assembly.observations(around)
-        self._possession = assembly.possession(around, self._observer.proxies)
-        self._https_only = settings.require_https
-        self._wall = clock.wall
-        # Requests let in by `decide`, without those that were found in memory and not let in.
-        self._slowly = 0
-        self.refresher = assembly.refresher(around, state, self._judge, self.withdrawals)
-        self.installation = assembly.installation(
-            around,
-            recall=self.recall,
-            judge=self._judgements.granted,
-            refused=self.enforcement.denied,
-            refresher=self.refresher,
-        )
-        assembly.follow_hints(self.keys, self._standing, self._judgements.arbiter, self.refresher)
-
     # -- a request, in the order of events ------------------------------------------------------
+
+    def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
+        """Judge a request.
+
+        Returns:
+            Its entitlements; `UNLICENSED` ones where a license is not required and absent.
+
+        Raises:
+            LicenseError: it is refused, or undecided.
+        """
+        try:
+            return (yield from self._decide(facts))
+        except Exception as error:
+            return self.refuse(error)
+
+    def _decide(self, facts: RequestFacts) -> Flow[Entitlements]:
+        if self.enforcement.is_off:
+            return self.enforcement.unasked()
+        if self.installation is not None:
+            held = yield from self.installation.held()
+            if held is None:
+                return self._absent(self.installation.missing())
+            grant, kept = held
+            self._demands.check(grant, facts)
+            self._admissions.admitted(grant, facts)
+            return Entitlements(grant, kept)
+        credential = find_credential(facts, self.sources)
+        if credential is None:
+            return self._absent(LicenseRequired())
+        self._demands.check_https(facts, credential.source)
+        grant = yield from self._judgements.granted(credential.value, self._demands.domain(facts))
+        self._demands.check(grant, facts)
+        yield from self._demands.prove(grant, facts, credential)
+        self._admissions.admitted(grant, facts)
+        return Entitlements(grant, credential.value, presented(grant, credential.source))
+
+    def _absent(self, error: LicenseError) -> Entitlements:
+        """Return what a request without a license may do; raise `error` where it needs one."""
+        if self.settings.required:
+            raise error
+        return self.enforcement.without(error)
 
     def admit(
         self,
@@ -129,33 +98,26 @@ class Gate:
         conditions = grant.terms.conditions
         if conditions is not None or self._https_only:
             if conditions is not None and conditions.binding is not None:
-                self._slowly -= 1
+                self._admissions.refused()
                 return None
             made = facts(request)
             try:
                 if self._https_only:
-                    self._demand_https(made, source)
-                self._check(grant, made)
+                    self._demands.check_https(made, source)
+                if conditions is not None:
+                    # As `Demands.check` has it, without the call: this is the hot path.
+                    conditions.check(self._observe(made, self._wall()))
             except Exception as error:
-                self._slowly -= 1
+                self._admissions.refused()
+                self._demands.unmet(grant, error, made)
                 return self.refuse(error)
-        if self._judgements.sampled:
-            self._notice(grant, facts(request))
-        return Entitlements(grant, credential, presented(grant, source))
+        if self._admissions.due:
+            self._admissions.notice(grant, facts(request))
+        if grant.stage.status is GRACE:
+            return Entitlements(grant, credential, presented(grant, source))
+        return Entitlements(grant, credential, source)
 
-    def decide(self, facts: RequestFacts) -> Flow[Entitlements]:
-        """Judge a request.
-
-        Returns:
-            Its entitlements; `UNLICENSED` ones where a license is not required and absent.
-
-        Raises:
-            LicenseError: it is refused, or undecided.
-        """
-        try:
-            return (yield from self._decide(facts))
-        except Exception as error:
-            return self.refuse(error)
+    # -- beside it -------------------------------------------------------------------------------
 
     def peek(self, facts: RequestFacts) -> Entitlements:
         """Return the entitlements of an exempt request, from what is already known.
@@ -184,23 +146,19 @@ class Gate:
             if self.enforcement.is_off:
                 return self.enforcement.unasked()
             if at is None:
-                domain = self._observer.told(where, 0.0).domain
+                domain = self._demands.domain_outside(where)
                 grant = yield from self._judgements.granted(credential, domain)
             else:
                 grant = yield from self._judge.verify(credential, at)
                 # As with keys, what was withdrawn is withdrawn at any time.
                 yield from self._standing.check(grant)
                 grant.fix()
-            conditions = grant.terms.conditions
-            if conditions is not None:
-                conditions.check(self._observer.told(where, grant.wall()))
-                if conditions.binding is not None:
-                    raise PossessionRequired("outside_a_request")
+            self._demands.check_outside(grant, where)
             return Entitlements(grant, credential)
         except Exception as error:
             return self.refuse(error)
 
-    def recheck(self, entitlements: Entitlements, facts: RequestFacts) -> Flow[None]:
+    def recheck(self, entitlements: Entitlements, facts: RequestFacts) -> Flow[bool]:
         """Look again at the license of a connection that is still open.
 
         Proofs of possession are not asked for: theirs came with the handshake.
@@ -209,11 +167,14 @@ class Gate:
             entitlements: what the connection was given.
             facts: of the request that opened it.
 
+        Returns:
+            Whether it holds; where nothing is enforced, that it does not was told by this.
+
         Raises:
             LicenseError: a request would be refused by now, or undecided.
         """
         if not entitlements.license_id:
-            return
+            return True
         try:
             if self.installation is not None:
                 held = yield from self.installation.held()
@@ -222,11 +183,13 @@ class Gate:
                 grant, credential = held
             else:
                 credential = entitlements._credential or b""
-                grant = yield from self._judgements.granted(credential, lambda: self._domain(facts))
-            self._check(grant, facts)
+                grant = yield from self._judgements.granted(credential, self._demands.domain(facts))
+            self._demands.check(grant, facts)
             entitlements.renew(grant, credential)
         except Exception as error:
             self.refuse(error)
+            return False
+        return True
 
     def refuse(self, error: Exception) -> Entitlements:
         """Refuse a request: the one place where that is done.
@@ -239,7 +202,7 @@ class Gate:
         """
         refusal = self.as_refusal(error)
         self.enforcement.refuse(refusal)
-        return self.enforcement.without(refusal)
+        return self.enforcement.passed(refusal)
 
     def let_pass(self, error: Exception) -> Entitlements | None:
         """Return what a request may do that passes although an adapter failed to judge it.
@@ -248,91 +211,3 @@ class Gate:
             None where it is refused, as is the rule.
         """
         return None if self.enforcement.is_strict else self.refuse(error)
-
-    def would_refuse(self) -> Mapping[str, int]:
-        """Return how often each code would have been refused by this process, had it enforced."""
-        return self.enforcement.tally.here
-
-    # -- its steps -------------------------------------------------------------------------------
-
-    def _decide(self, facts: RequestFacts) -> Flow[Entitlements]:
-        if self.enforcement.is_off:
-            return self.enforcement.unasked()
-        if self.installation is not None:
-            held = yield from self.installation.held()
-            if held is None:
-                return self._absent(self.installation.missing())
-            grant, kept = held
-            self._check(grant, facts)
-            self._admitted(grant, facts)
-            return Entitlements(grant, kept)
-        credential = find_credential(facts, self.sources)
-        if credential is None:
-            return self._absent(LicenseRequired())
-        self._demand_https(facts, credential.source)
-        grant = yield from self._judgements.granted(credential.value, lambda: self._domain(facts))
-        self._check(grant, facts)
-        conditions = grant.terms.conditions
-        binding = None if conditions is None else conditions.binding
-        if binding is not None or credential.scheme == "dpop":
-            try:
-                yield from self._possession.prove(binding, facts, credential)
-            except LicenseError as error:
-                self._observations.refused(grant, error, self._observer.of(facts, self._wall()))
-                raise
-        self._admitted(grant, facts)
-        return Entitlements(grant, credential.value, presented(grant, credential.source))
-
-    def _demand_https(self, facts: RequestFacts, source: str) -> None:
-        # An installation's license has no source: no request carries it.
-        if self._https_only and source and not self._observer.proxies.is_secure(facts):
-            raise HttpsRequired
-
-    def _check(self, grant: Grant, facts: RequestFacts) -> None:
-        conditions = grant.terms.conditions
-        if conditions is None:
-            return
-        circumstances = self._observer.of(facts, self._wall())
-        try:
-            conditions.check(circumstances)
-        except LicenseError as error:
-            self._observations.refused(grant, error, circumstances)
-            raise
-
-    def _admitted(self, grant: Grant, facts: RequestFacts) -> None:
-        self._slowly += 1
-        self._notice(grant, facts)
-
-    def _notice(self, grant: Grant, facts: RequestFacts) -> None:
-        times = self._judgements.take_sample()
-        self._observations.admitted(grant, self._observer.of(facts, self._wall()), times)
-
-    def _absent(self, error: LicenseError) -> Entitlements:
-        """Return what a request without a license may do; raise `error` where it needs one."""
-        if self.settings.required:
-            raise error
-        return self.enforcement.without(error)
-
-    def _domain(self, facts: RequestFacts) -> str:
-        return self._observer.of(facts, self._wall()).domain() or ""
-
-    # -- around it -------------------------------------------------------------------------------
-
-    def warm(self) -> None:
-        """Begin to fetch the keys that are not there yet, in the background."""
-        for keys in () if self.enforcement.is_off else self.keys.values():
-            keys.warm()
-
-    def health(self) -> dict[str, Health]:
-        """Return the state of each issuer's keys; reads only, fetches nothing."""
-        return {issuer: keys.health() for issuer, keys in self.keys.items()}
-
-    def grant_stats(self) -> GrantStats:
-        """Return how many licenses were answered from memory, and how many were not."""
-        return self._judgements.grants.stats
-
-    def admitted(self) -> int:
-        """Return how many requests were let in by a license; counted without a lock."""
-        # What is found in memory is let in, but for the few that `_slowly` knows of.
-        judgements = self._judgements
-        return judgements.grants.hits - judgements.revisited + self._slowly

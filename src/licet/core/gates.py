@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from cachetools import LRUCache
 
-from licet.core.forks import Locked
+from licet.core.forks import Reentrant
 from licet.core.gate import Gate
 from licet.core.settings import Settings
 
 _gates: LRUCache[bytes, Gate] = LRUCache(64)
-_guard = Locked()
+# What is logged while a gate is made may have a handler of the log ask for that very gate.
+_guard = Reentrant()
 
 
 def gate_for(settings: Settings) -> Gate:
@@ -17,7 +18,7 @@ def gate_for(settings: Settings) -> Gate:
     with _guard.lock:
         gate = _gates.get(settings.fingerprint)
         if gate is None:
-            gate = _gates[settings.fingerprint] = Gate(settings)
+            gate = _gates.setdefault(settings.fingerprint, Gate(settings))
         return gate
 
 

@@ -206,7 +206,8 @@ class IssuerSettings(Options):
         if self.answer_keys is not None:
             _check_keys("validation_jwks", self.answer_keys, self.algorithms)
         if self.validation_url is None:
-            for name in VALIDATION[1:]:
+            # But the credentials: with them use is reported, too (`contradictions.check_usage`).
+            for name in set(VALIDATION[1:]) - {"validation_credentials"}:
                 if getattr(self, name) != type(self).__dataclass_fields__[name].default:
                     raise ConfigError(name, "is set and nobody is asked", "set validation_url too")
 

@@ -6,22 +6,21 @@ for which the license server vouches the claims are held to the same rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from licet.core import assembly
 from licet.core.clock import Clock
 from licet.core.errors import LicenseInvalid
 from licet.core.flow import Flow
 from licet.core.grants import Grant, Terms
 from licet.core.keys.keystore import KeyStore
-from licet.core.lifecycle import Stage, Status, check_times
+from licet.core.lifecycle import Course, Standpoint, Status, check_times
 from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
 from licet.core.terms import TermsTable, read_terms
-from licet.core.token.claims import Profile, read, read_answered, screen
+from licet.core.token.claims import Claims, Profile, read, read_answered, screen
 from licet.core.token.compact import CompactToken, HeaderCache, parse
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ class Judge:
         clock: wall time.
         keys: of each issuer.
         standing: follows what becomes of the licenses.
+        profiles: what the licenses of each issuer have to look like.
+        course: the lives that licenses have here.
         sighted: which licenses were seen to hold before they ended; None where that is not kept.
     """
 
@@ -45,9 +46,12 @@ class Judge:
         clock: Clock,
         keys: Mapping[str, KeyStore],
         standing: Standing,
+        *,
+        profiles: Mapping[str, Profile],
+        course: Course,
         sighted: Sighted | None = None,
     ) -> None:
-        self._profiles = assembly.profiles(settings)
+        self._profiles = profiles
         self._keys = keys
         self._follow = standing.follow
         self._headers = HeaderCache()
@@ -56,9 +60,8 @@ class Judge:
         self._max_age = settings.grant_max_age
         self._leeway = settings.leeway
         self._https_only = settings.require_https
-        self._wall = clock.wall
-        #: The lives that licenses have here.
-        self.course = assembly.course(settings)
+        self._wall, self._now = clock.wall, clock.now
+        self.course = course
         self.course.sightings = self.sighted = sighted
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
@@ -110,17 +113,12 @@ class Judge:
         self._headers.remember(token)
         claims = read(token.payload, profile)
         terms = self._terms.intern(claims.payload)
-        now = self._wall() if at is None else at
-        sighted = self.sighted
-        if sighted is not None and 0 <= now - claims.expires_at < self.course.grace(claims, terms):
-            yield from sighted.recall(claims.issuer, claims.license_id)
-        stage, terms, lasts = self.course.at(claims, terms, now)
-        grant = Grant(
+        now = self._now() if at is None else at
+        if self.sighted is not None:
+            yield from self._remember(self.sighted, claims, terms, now)
+        return self._grant(
             claims,
-            terms,
-            leeway=lasts,
-            stage=stage,
-            free=self._is_free(terms, stage),
+            self.course.at(claims, terms, now),
             since=now,
             until=min(now + self._max_age, snapshot.stale_until),
             keys=keys,
@@ -128,14 +126,45 @@ class Judge:
             generation=snapshot.generation,
             wall=self._wall if at is None else partial(float, at),
         )
+
+    def _remember(self, sighted: Sighted, claims: Claims, terms: Terms, now: float) -> Flow[None]:
+        """Have the course know whether a license in grace has earned that."""
+        if 0 <= now - claims.expires_at < self.course.grace(claims, terms):
+            yield from sighted.recall(claims.issuer, claims.license_id)
+
+    def _grant(
+        self,
+        claims: Claims,
+        stands: Standpoint,
+        *,
+        since: float,
+        until: float,
+        wall: Callable[[], float],
+        keys: KeyStore | None = None,
+        thumbprint: str = "",
+        generation: int = 0,
+    ) -> Grant:
+        """Return what a license grants where it stands, for as long as nobody withdraws it."""
+        stage, terms, lasts = stands
+        # The caller is told of a grace.
+        told = stage.status is Status.GRACE
+        free = terms.conditions is None and not told and not self._https_only
+        grant = Grant(
+            claims,
+            terms,
+            leeway=lasts,
+            since=since,
+            until=until,
+            keys=keys,
+            thumbprint=thumbprint,
+            generation=generation,
+            verified_by="online" if keys is None else "local",
+            wall=wall,
+            stage=stage,
+            free=free,
+        )
         self._follow(grant, claims.payload)
         return grant
-
-    def _is_free(self, terms: Terms, stage: Stage) -> bool:
-        # The caller is told of a grace.
-        return (
-            terms.conditions is None and stage.status is not Status.GRACE and not self._https_only
-        )
 
     def forecast(self, token: CompactToken, profile: Profile) -> None:
         """Refuse a token that would be refused even if its signature held.
@@ -145,9 +174,11 @@ class Judge:
         """
         claims = read(token.payload, profile)
         read_terms(claims.payload)
-        check_times(claims, self._wall(), self._leeway)
+        check_times(claims, self._now(), self._leeway)
 
-    def answered(self, issuer: str, payload: Mapping[str, Any]) -> Grant:
+    def answered(
+        self, issuer: str, payload: Mapping[str, Any], *, ended: bool = False
+    ) -> Flow[Grant]:
         """Return what a license grants for which the license server has just vouched.
 
         It is remembered by whoever asked, and not by the credential alone.
@@ -155,24 +186,16 @@ class Judge:
         Args:
             issuer: whose license server that is.
             payload: the claims of the license.
+            ended: whether it has ended, as the server says, so that only grace and what is left
+                of a license may come of it.
 
         Raises:
             LicenseError: it does not hold all the same.
         """
         claims = read_answered(payload, self._profiles[issuer])
         terms = self._terms.intern(claims.payload)
-        now = self._wall()
-        stage, terms, lasts = self.course.at(claims, terms, now)
-        grant = Grant(
-            claims,
-            terms,
-            leeway=lasts,
-            stage=stage,
-            free=self._is_free(terms, stage),
-            since=now,
-            until=-inf,
-            wall=self._wall,
-            verified_by="online",
-        )
-        self._follow(grant, claims.payload)
-        return grant
+        now = self._now()
+        if self.sighted is not None:
+            yield from self._remember(self.sighted, claims, terms, now)
+        stands = (self.course.past if ended else self.course.at)(claims, terms, now)
+        return self._grant(claims, stands, since=now, until=-inf, wall=self._wall)

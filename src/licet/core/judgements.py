@@ -6,19 +6,21 @@ issuer has not withdrawn it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
+from math import inf
 
+from licet.core.admissions import Admissions
 from licet.core.clock import Clock
 from licet.core.flow import Flow
 from licet.core.grants import Grant, GrantCache
 from licet.core.judge import Judge
+from licet.core.keys.keystore import KeyStore
+from licet.core.lifecycle import AFTER_END
 from licet.core.online.arbiter import Arbiter
 from licet.core.online.domain import Domain, nowhere
 from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
-
-#: Seconds between two requests that are looked at although all that they need is remembered.
-SAMPLE = 0.02
 
 
 class Judgements:
@@ -28,14 +30,14 @@ class Judgements:
         settings: how much is remembered, and for how long.
         clock: wall and monotonic time.
         judge: verifies license tokens.
+        keys: of all issuers.
         standing: knows what was withdrawn.
         grants: what is remembered.
+        admissions: has one hit in a while looked at.
 
     Attributes:
         grants: as they were given.
         arbiter: asks license servers where the judge cannot know; None where there is none.
-        sampled: how many requests the one at hand stands for; 0 where it is not to be looked at.
-        revisited: how many of the hits did not come by `recall` alone.
     """
 
     arbiter: Arbiter | None = None
@@ -45,8 +47,10 @@ class Judgements:
         settings: Settings,
         clock: Clock,
         judge: Judge,
+        keys: Iterable[KeyStore],
         standing: Standing,
         grants: GrantCache,
+        admissions: Admissions,
     ) -> None:
         self.grants = grants
         self._known = self.grants.get
@@ -54,11 +58,11 @@ class Judgements:
         self._standing = standing
         self._max_size = settings.max_token_size
         self._wall = clock.wall
-        self._monotonic = clock.monotonic
-        # One in a while: whatever is done with it, all others pay next to nothing for it.
-        self.sampled = self._counted = self.revisited = 0
-        self._sample_at = clock.monotonic() + SAMPLE
-        self._unfree: Grant | None = None
+        self._keys = tuple(keys)
+        self._admissions = admissions
+        self._clock, self._ticks = clock, clock.bare()
+        #: Monotonic seconds between which nothing is owed.
+        self._quiet_since = self._quiet_until = -inf
 
     def recall(self, credential: bytes, digest: bytes | None = None) -> Grant | None:
         """Return what is remembered of `credential` and still holds: no lock, no waiting.
@@ -72,12 +76,11 @@ class Judgements:
         grant = self._known(digest or sha256(credential).digest())
         if grant is None or not grant.since <= self._wall() < grant.until:
             return None
+        # Before the snapshot is read: a dead one must not pass under the time of its successor.
+        if self._ticks() >= self._quiet_until and not self._look(grant):
+            return None
         keys = grant.keys
         if keys is not None:
-            now = self._monotonic()
-            # Before the snapshot is read: a dead one must not pass under the time of its successor.
-            if now >= keys.look_at and not keys.look():
-                return None
             snapshot = keys.snapshot
             if snapshot is None:
                 return None
@@ -85,37 +88,27 @@ class Judgements:
                 if grant.thumbprint not in snapshot.thumbprints:
                     return None
                 grant.generation = snapshot.generation
-            if now >= self._sample_at:
-                self._sample(grant, now)
         standing = self._standing
-        if grant.revision != standing.revision and not standing.recalls(grant):
+        if grant.revision != standing.revision and not standing.recalls(grant, self._ticks()):
             return None
         self.grants.hits += 1
         return grant
 
-    def _sample(self, grant: Grant, now: float) -> None:
-        """Have the request at hand looked at, as one of all that came since the last."""
-        self._sample_at = now + SAMPLE
-        hits = self.grants.hits + 1
-        with self.grants.lock:
-            self._free_again()
-            # What is free is looked at this once.
-            if grant.free:
-                self._unfree, grant.free = grant, False
-            self.sampled, self._counted = hits - self._counted, hits
+    def _look(self, grant: Grant) -> bool:
+        """Do what is owed before `grant` is served; return whether its keys may still serve.
 
-    def take_sample(self) -> int:
-        """Return how many requests the one at hand stands for; it is looked at now."""
-        if not self.sampled:
-            return 1
-        with self.grants.lock:
-            self._free_again()
-            times, self.sampled = max(self.sampled, 1), 0
-        return times
-
-    def _free_again(self) -> None:
-        if self._unfree is not None:
-            self._unfree.free, self._unfree = True, None
+        For a moment afterwards nothing is: that is all that most hits have to look at.
+        """
+        # Anew, because it may have leapt.
+        now, self._ticks = self._clock.monotonic(), self._clock.bare()
+        keys = grant.keys
+        if keys is not None and now >= keys.look_at and not keys.look():
+            return False
+        if now >= self._admissions.sample_at:
+            self._admissions.sample(grant, now)
+        served = [one.look_at for one in self._keys if one.snapshot is not None]
+        self._quiet_since, self._quiet_until = now, min([self._admissions.sample_at, *served])
+        return True
 
     def granted(self, credential: bytes, domain: Domain = nowhere) -> Flow[Grant]:
         """Return what is remembered of `credential`, or else what `judge` finds."""
@@ -123,7 +116,7 @@ class Judgements:
         digest = sha256(credential).digest() if len(credential) <= self._max_size else None
         remembered = self.recall(credential, digest)
         if remembered is not None:
-            self.revisited += 1
+            self._admissions.revisited()
             return remembered
         return (yield from self.judge(credential, digest, domain))
 
@@ -141,21 +134,30 @@ class Judgements:
             LicenseError: it does not hold, or that cannot be told.
         """
         self.grants.misses += 1
+        if (time := self._standing.time) is not None:
+            # Also of what a command or a job asks about: by a clock that is behind, a license that
+            # has ended would be seen to hold, and earn a grace.
+            yield from time.check()
+        if self._ticks() < self._quiet_since:
+            # It has begun anew, and may be a long way from where a hit would look again.
+            self._quiet_until = -inf
         forgotten = self.grants.forgotten
         if self.arbiter is None or len(credential) > self._max_size:
             grant = yield from self._judge.verify(credential)
             if not self._standing.admits(grant):
                 yield from self._standing.check(grant)
         else:
+            # Of what no clock could judge, nobody is asked.
+            self._clock.now()
             digest = digest or sha256(credential).digest()
             grant = yield from self.arbiter.verify(credential, digest, domain)
-            if grant.until <= self._wall():
-                # What holds at one domain is not remembered for all.
-                return grant
         sighted = self._judge.sighted
-        if sighted is not None and grant.since < grant.expires_at:
+        if sighted is not None and grant.stage.status not in AFTER_END:
             # Not before it is known that nobody has withdrawn it.
             at, end = grant.since, grant.expires_at
-            yield from sighted.saw(grant.issuer, grant.license_id, at, end)
-        self.grants.put(digest or sha256(credential).digest(), grant, forgotten)
+            if at < end:
+                yield from sighted.saw(grant.issuer, grant.license_id, at, end)
+        # What holds at one domain is not remembered for all.
+        if self.arbiter is None or grant.until > self._wall():
+            self.grants.put(digest or sha256(credential).digest(), grant, forgotten)
         return grant

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds for which no license serves after its end, whoever says so.
 MAX_GRACE = 90 * 86_400
+#: Why a license is refused that was signed at a time that is yet to come.
+FROM_THE_FUTURE = "issued_in_the_future"
 
 
 class Status(Enum):
@@ -130,7 +132,10 @@ class Course:
         self._leeway, self._grace_period = leeway, grace_period
         self._downgraded = downgraded
         self._over = Ended(ended)
-        self._stages = {status: _OnCourse(status, self) for status in Status}
+        self._active, self._trial, self._in_grace, self._left = (
+            _OnCourse(status, self)
+            for status in (Status.ACTIVE, Status.TRIAL, Status.GRACE, Status.DOWNGRADED)
+        )
 
     def at(self, claims: Claims, terms: Terms, now: float) -> Standpoint:
         """Return where a license stands.
@@ -148,8 +153,22 @@ class Course:
         """
         check_begun(claims, now, self._leeway)
         if now < claims.expires_at + self._leeway:
-            status = Status.TRIAL if terms.trial else Status.ACTIVE
-            return Standpoint(self._stages[status], terms, self._leeway)
+            stage = self._trial if terms.trial else self._active
+            return Standpoint(stage, terms, self._leeway)
+        return self._past(claims, terms, now)
+
+    def past(self, claims: Claims, terms: Terms, now: float) -> Standpoint:
+        """Return where a license stands of which its issuer says that it has ended.
+
+        The leeway is for clocks that differ, and says nothing against that; but a license may have
+        ended in another way than by its time, and after that nothing comes. Else as `at`.
+        """
+        check_begun(claims, now, self._leeway)
+        if now < claims.expires_at - self._leeway:
+            raise LicenseExpired("ended_before_its_time")
+        return self._past(claims, terms, max(now, claims.expires_at))
+
+    def _past(self, claims: Claims, terms: Terms, now: float) -> Standpoint:
         found = self._after_end(claims, terms, now, was_seen=False)
         if found is None:
             raise LicenseExpired("expired")
@@ -174,13 +193,13 @@ class Course:
     ) -> Standpoint | None:
         grace = self.grace(claims, terms)
         if now < claims.expires_at + grace and (was_seen or self._is_earned(claims)):
-            return Standpoint(self._stages[Status.GRACE], terms, grace)
+            return Standpoint(self._in_grace, terms, grace)
         left = self._downgraded
         if left is None:
             return None
         if terms.conditions is not None:
             left = replace(left, conditions=terms.conditions)
-        return Standpoint(self._stages[Status.DOWNGRADED], left, inf)
+        return Standpoint(self._left, left, inf)
 
     def _is_earned(self, claims: Claims | Grant) -> bool:
         if self.sightings is None:
@@ -210,7 +229,7 @@ class _OnCourse:
 def check_begun(claims: Claims, now: float, leeway: float) -> None:
     """Hold the beginning of a license against `now`; see `Course.at`."""
     if claims.issued_at > now + leeway:
-        raise LicenseInvalid("issued_in_the_future")
+        raise LicenseInvalid(FROM_THE_FUTURE)
     if now < claims.not_before - leeway:
         raise LicenseNotActive("not_yet_valid")
 

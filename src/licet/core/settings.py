@@ -58,6 +58,7 @@ from licet.core.values import (
     mac_secret,
     origin,
     signing_secret,
+    signing_secrets,
     sources_of,
     store_url,
 )
@@ -138,7 +139,7 @@ class Settings(Options):
     status_max_stale: float = option(3 * DAY, number(0, 366 * DAY))
     status_origins: tuple[str, ...] = option((), texts(check=origin, empty=True))
     webhook_url: str | None = option(None, ADDRESS, secret=True)
-    webhook_secret: str | None = option(None, optional(text(check=signing_secret)), secret=True)
+    webhook_secret: str | None = option(None, optional(text(check=signing_secrets)), secret=True)
     webhook_receive_secret: str | None = option(
         None, optional(text(check=signing_secret)), secret=True
     )
@@ -174,6 +175,7 @@ class Settings(Options):
             keep(self, "validation_jwks", by_issuer[self.issuer].validation_jwks)
         contradictions.check_questions(self)
         contradictions.check_refresh(self)
+        contradictions.check_usage(self)
         contradictions.check_webhook(self)
         contradictions.check_addresses(self)
 

@@ -36,14 +36,17 @@ def fields(secret: str, message_id: str, moment: int, body: bytes) -> dict[str, 
     """Return the header fields of a delivery.
 
     Args:
-        secret: as for `key_of`.
+        secret: as for `key_of`, or several with spaces between them: each signs.
         message_id: of the event; the same at each attempt.
         moment: of this attempt, seconds since the epoch.
         body: what is said, JSON.
     """
+    keys = map(key_of, secret.split())
     return {
         "content-type": "application/json",
         "webhook-id": message_id,
         "webhook-timestamp": str(moment),
-        "webhook-signature": signature(key_of(secret), message_id, str(moment), body),
+        "webhook-signature": " ".join(
+            signature(key, message_id, str(moment), body) for key in keys
+        ),
     }

@@ -1,15 +1,18 @@
 """How often what would have been refused: by this process, and by all that share a store.
 
-Whoever is let pass waits for nothing: counts are summed in memory and written once a second.
+Whoever is let pass waits for nothing: counts are summed in memory and written once a second. The
+log is told of them once an hour, and when the process ends.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from licet.core import flow
+from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import KINDS
 from licet.core.events.log import FailureLog
 from licet.core.flow import Flow
@@ -18,6 +21,10 @@ from licet.core.online.background import Background
 from licet.core.shutdown import tell_of_end
 from licet.core.stores import Count, Key, Store, key
 
+logger = logging.getLogger("licet")
+
+#: Seconds between two lines of the log that tell of counts.
+TELL_EVERY = 3_600.0
 #: Seconds for which counts wait to be written together.
 WRITE_EVERY = 1.0
 #: Seconds that a count lives from its first refusal.
@@ -30,12 +37,19 @@ class Tally(Locked):
     Args:
         store: opens what the processes share; None where they share nothing.
         of: whose they are: applications that share a store are counted apart.
+        clock: monotonic time, for telling of them once in a while.
     """
 
-    def __init__(self, store: Callable[[], Store] | None, of: Iterable[str]) -> None:
+    def __init__(
+        self,
+        store: Callable[[], Store] | None,
+        of: Iterable[str],
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         super().__init__()
-        self._store, self._of = store, tuple(of)
+        self._store, self._of, self._monotonic = store, tuple(of), clock.monotonic
         self._counts = Counter[str]()
+        self._told, self._tell_at = 0, clock.monotonic() + TELL_EVERY
         self._failed = FailureLog(consequence="what would have been refused is counted here alone")
         self._begin()
         tell_of_end(self)
@@ -54,10 +68,12 @@ class Tally(Locked):
         """Count one refusal."""
         with self.lock:
             self._counts[code] += 1
-            if self._store is None:
-                return
-            self._unwritten[code] += 1
-        self._background.submit("write", self._write_soon)
+            if self._store is not None:
+                self._unwritten[code] += 1
+        if self._monotonic() >= self._tell_at:
+            self._tell()
+        if self._store is not None:
+            self._background.submit("write", self._write_soon)
 
     @property
     def here(self) -> Mapping[str, int]:
@@ -81,9 +97,22 @@ class Tally(Locked):
         return found
 
     def finish(self, seconds: float) -> None:
-        """Write what waits now."""
+        """Tell what was counted, and write what waits now."""
+        self._tell()
         self._hurry.set()
         self._write()
+
+    def _tell(self) -> None:
+        """Tell what was counted since this process began, if that is news."""
+        with self.lock:
+            self._tell_at = self._monotonic() + TELL_EVERY
+            counts = dict(self._counts)
+            total = sum(counts.values())
+            if total == self._told:
+                return
+            self._told = total
+        told = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
+        logger.warning("mode is report: %d would have been refused (%s)", total, told)
 
     def _write_soon(self) -> None:
         self._hurry.wait(WRITE_EVERY)

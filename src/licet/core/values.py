@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from licet.core.errors import ConfigError, LicenseInvalid
+from licet.core.patterns import is_slow
 from licet.core.request import Sources
 
 DEFAULT_SOURCES = ("authorization", "x-license-token")
@@ -62,7 +63,7 @@ def key_pattern(name: str, value: str) -> str:
     """Return what opaque license keys look like, as a regular expression.
 
     Raises:
-        ConfigError: it is none, or one that also fits the empty text.
+        ConfigError: it is none, one that also fits the empty text, or one that may take for ever.
     """
     try:
         fits_nothing = re.compile(value, re.ASCII).fullmatch("")
@@ -72,6 +73,12 @@ def key_pattern(name: str, value: str) -> str:
         ) from None
     if fits_nothing:
         raise ConfigError(name, "fits the empty text", "write one as lic_[A-Za-z0-9]{32}")
+    if is_slow(value):
+        raise ConfigError(
+            name,
+            "may take very long to find that a text does not fit",
+            "let no repetition hold another, as (?:[A-Z0-9]{4}-){3}[A-Z0-9]{4}",
+        )
     return value
 
 
@@ -115,6 +122,17 @@ def signing_secret(name: str, value: str) -> str:
             name, "is no secret of Standard Webhooks", "write whsec_ and 24 bytes or more in base64"
         )
     return value
+
+
+def signing_secrets(name: str, value: str) -> str:
+    """Return a secret that events are signed with, or several with spaces between them.
+
+    Who changes the secret has both until the receiver knows the new one.
+
+    Raises:
+        ConfigError: there is none, or one is none.
+    """
+    return " ".join(signing_secret(name, one) for one in value.split(" "))
 
 
 def origin(name: str, value: str) -> str:

@@ -15,9 +15,9 @@ class LicetConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from licet.django import checks
+        from licet.django import checks, deployment
 
         register(checks.check_settings, Tags.security)
         register(checks.check_middleware, Tags.security)
         register(checks.check_receiver, Tags.security)
-        register(checks.check_deployment, Tags.security, deploy=True)
+        register(deployment.check_deployment, Tags.security, deploy=True)

@@ -28,7 +28,7 @@ from licet.core.caching import licensed_headers
 from licet.core.connections import Recheck, is_event_stream
 from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
-from licet.core.errors import ConfigError
+from licet.core.errors import ConfigError, LicenseRequired
 from licet.core.flow import run
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
@@ -159,9 +159,9 @@ class _Guard:
             # Flask says 404, 405 or redirects; a page of the application may tell the plan.
             return gate.peek(EnvironFacts(environ))
         if rule.endpoint.endswith("static") and _is_static(rule.endpoint):
-            return Entitlements.unlicensed()
+            return gate.enforcement.without(LicenseRequired())
         if request.method == "OPTIONS" and _is_preflight(request):
-            return Entitlements.unlicensed()
+            return gate.enforcement.without(LicenseRequired())
         if (self._exempts_paths or self._exempt) and self._is_exempt(request):
             return gate.peek(EnvironFacts(environ))
         entitlements = self._memory.recall(environ)

@@ -12,19 +12,18 @@ application context: no request waits for one, and what one raises goes to the l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+from inspect import iscoroutinefunction
 
 from licet._requires import extra
 from licet.core.events.bus import EVERY_GATE
 from licet.core.events.event import Event, EventName
+from licet.core.events.log import SubscriberLog
 from licet.core.events.relay import Relay
 
 with extra("flask", "flask"):
     import flask  # noqa: F401  # it brings blinker
     from blinker import NamedSignal, Namespace
-
-logger = logging.getLogger("licet")
 
 _names = Namespace()
 
@@ -67,11 +66,15 @@ def _send(event: Event) -> None:
     # Not all at once: one that fails would keep the others from hearing.
     for receiver in SIGNALS[event.name].receivers_for(type(event)):
         try:
+            if iscoroutinefunction(receiver):
+                # As blinker itself has it.
+                raise RuntimeError("a coroutine function cannot receive a signal")
             receiver(type(event), event=event)
-        except Exception:
-            logger.exception("a receiver of signals failed on %s", event.name)
+        except Exception as error:
+            _failed(event, error)
 
 
+_failed = SubscriberLog()
 _relay = Relay(_send)
 
 

@@ -146,13 +146,17 @@ class Issuer(Signer):
         token = self.sign({name: value for name, value in members.items() if value is not None})
         proofread(token)
         if len(token) > COMFORTABLE_SIZE:
-            warnings.warn(
-                f"this license takes {len(token)} bytes; gates accept {COMFORTABLE_SIZE} unless "
-                "max_token_size says otherwise, and many servers refuse headers over 8 KiB",
-                LicenseSizeWarning,
-                stacklevel=2,
-            )
+            self._oversize(len(token))
         return token
+
+    def _oversize(self, size: int) -> None:
+        """Tell whoever issues of a license that takes `size` bytes."""
+        warnings.warn(
+            f"this license takes {size} bytes; gates accept {COMFORTABLE_SIZE} unless "
+            "max_token_size says otherwise, and many servers refuse headers over 8 KiB",
+            LicenseSizeWarning,
+            stacklevel=3,
+        )
 
     def status_list(
         self,

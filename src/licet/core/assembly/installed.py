@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from licet.core.assembly.surroundings import Surroundings
 from licet.core.errors import LicenseError
+from licet.core.events.event import Event
 from licet.core.flow import Flow
 from licet.core.grants import Grant
-from licet.core.installation.license import Installation, LicenseSource
+from licet.core.installation.license import Installation
 from licet.core.installation.refresh import Refresher
 from licet.core.installation.renewals import Renewals
 from licet.core.installation.sightings import Sighted
+from licet.core.installation.source import LicenseSource
 from licet.core.installation.state import State
+from licet.core.installation.trusted_time import TrustedTime
+from licet.core.revocation.standing import Standing
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.transport import Transport
 
@@ -66,11 +70,35 @@ def sighted(around: Surroundings, state: State | None) -> Sighted | None:
     return Sighted(state, around.clock)
 
 
+def trusted_time(
+    around: Surroundings, state: State | None, standing: Standing
+) -> TrustedTime | None:
+    """Return what knows whether the clock can be judged by; None where requests bring licenses.
+
+    Args:
+        around: whether there is an installation's license, and whom doubts are told.
+        state: what the installation remembers.
+        standing: hears when no license stands by the clock.
+    """
+    if around.settings.license is None or around.settings.mode == "off":
+        return None
+
+    def suspicious(reason: str, difference: int) -> None:
+        around.bus.emit(Event("clock.suspicious", {"reason": reason, "difference": difference}))
+
+    made = standing.time = TrustedTime(around.clock, state, suspicious, standing.changed)
+    if state is not None:
+        # Also where nobody asks for anything; and no request waits for the disk.
+        standing.withdrawals.on_look(made.keep)
+    return made
+
+
 def installation(
     around: Surroundings,
     *,
     recall: Callable[[bytes], Grant | None],
     judge: Callable[[bytes], Flow[Grant]],
+    time: TrustedTime | None,
     refused: Callable[[LicenseError], None],
     refresher: Refresher | None,
 ) -> Installation | None:
@@ -80,15 +108,17 @@ def installation(
         around: where it is.
         recall: a remembered grant by credential.
         judge: a remembered grant, or the full verification of a credential.
+        time: knows whether the clock can be judged by.
         refused: told of every replacement that does not hold.
         refresher: has it refreshed before it ends.
     """
-    if around.settings.license is None or around.settings.mode == "off":
+    if around.settings.license is None or time is None:
         return None
     return Installation(
         LicenseSource(around.settings.license, around.clock),
         recall=recall,
         judge=judge,
+        time=time,
         clock=around.clock,
         refused=refused,
         refresher=refresher,

@@ -74,7 +74,7 @@ def arbiter(
             bus=bus,
         )
         validators[name] = Validator(
-            Asker(server, dialect, transport, clock, bus),
+            Asker(server, dialect, transport, clock, bus, standing.confirm),
             rulings,
             audience=one.audiences[0],
             clock=clock,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from licet.core.clock import Clock
 from licet.core.errors import ConfigError
-from licet.core.events.bus import EventBus
+from licet.core.events.bus import GateBus
 from licet.core.events.event import Event
 from licet.core.settings import Settings
 from licet.core.tls import Contexts, TlsOptions
@@ -24,7 +24,7 @@ class Surroundings(NamedTuple):
 
     settings: Settings
     clock: Clock
-    bus: EventBus
+    bus: GateBus
     tls: Contexts
 
     @property
@@ -33,7 +33,7 @@ class Surroundings(NamedTuple):
         return "memory://" if self.settings.mode == "off" else self.settings.store
 
     @classmethod
-    def of(cls, settings: Settings, clock: Clock, bus: EventBus) -> Surroundings:
+    def of(cls, settings: Settings, clock: Clock, bus: GateBus) -> Surroundings:
         """Return them.
 
         Raises:
@@ -54,7 +54,7 @@ def tls_options(settings: Settings) -> TlsOptions:
     )
 
 
-def _contexts(settings: Settings, bus: EventBus) -> Contexts:
+def _contexts(settings: Settings, bus: GateBus) -> Contexts:
     """Return what all connections of a gate are made with.
 
     Args:

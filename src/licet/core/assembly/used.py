@@ -18,12 +18,17 @@ from licet.core.usage.spool import MemorySpool, Spool
 SPOOLED = 100_000
 
 
-def ledger(around: Surroundings, refuse: Callable[[LicenseError], None]) -> Ledger:
+def ledger(
+    around: Surroundings,
+    refuse: Callable[[LicenseError], None],
+    as_refusal: Callable[[Exception], LicenseError],
+) -> Ledger:
     """Return what counts for the licenses of a gate.
 
     Args:
         around: where is counted, over which period, and where it is told that a limit is used up.
         refuse: what becomes of a limit that is used up, where nothing is enforced.
+        as_refusal: from whatever went wrong to the refusal that it is.
 
     Raises:
         ConfigError: the store cannot be used.
@@ -40,6 +45,7 @@ def ledger(around: Surroundings, refuse: Callable[[LicenseError], None]) -> Ledg
         period=settings.limit_period,
         refuse=refuse,
         is_enforced=settings.mode == "enforce",
+        as_refusal=as_refusal,
         meter=_meter(around),
     )
 
@@ -47,7 +53,7 @@ def ledger(around: Surroundings, refuse: Callable[[LicenseError], None]) -> Ledg
 def _meter(around: Surroundings) -> Meter | None:
     """Return what tells the vendor what is used; None where nobody is to be told."""
     settings, clock = around.settings, around.clock
-    if settings.usage_url is None:
+    if settings.usage_url is None or settings.mode == "off":
         return None
     store = open_store(settings.store, clock)
     spool: Spool = MemorySpool(SPOOLED)

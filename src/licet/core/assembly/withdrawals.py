@@ -46,7 +46,8 @@ def tally(around: Surroundings) -> Tally:
     settings = around.settings
     shared = settings.mode == "report" and not around.store.startswith("memory:")
     whose = sorted(f"{name} {one.audiences}" for name, one in settings.by_issuer.items())
-    return Tally(partial(open_store, around.store, around.clock) if shared else None, whose)
+    store = partial(open_store, around.store, around.clock) if shared else None
+    return Tally(store, whose, around.clock)
 
 
 def boards(around: Surroundings, state: State | None) -> tuple[Board, ...]:

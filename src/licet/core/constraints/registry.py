@@ -136,7 +136,8 @@ class Conditions:
                     kept = self._met if len(self._met) < MOST_PLACES else set()
                     kept.add(evidence)
                     self._met = kept
-        _check(self._unsteady, circumstances)
+        if self._unsteady:
+            _check(self._unsteady, circumstances)
 
 
 def _check(rules: tuple[Rule, ...], circumstances: Circumstances) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from licet.core.clock import Clock
+from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import KINDS, Event
 from licet.core.events.incidents import Incidents
+from licet.core.events.log import SubscriberLog
+from licet.core.events.relay import Relay
 from licet.core.forks import Locked
+from licet.core.stores import Store
 
 Subscriber: TypeAlias = Callable[[Event], None]
-
-logger = logging.getLogger("licet")
 
 
 class EventBus(Locked):
@@ -23,11 +23,13 @@ class EventBus(Locked):
         subscribers: called in order with each event, in the thread that emits it; they must
             not block, and what they raise is logged and goes no further. Who may block is put
             behind a `Relay`.
+        clock: monotonic time, for the ration of what is logged.
     """
 
-    def __init__(self, *subscribers: Subscriber) -> None:
+    def __init__(self, *subscribers: Subscriber, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__()
         self._subscribers = subscribers
+        self._failed = SubscriberLog(clock)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Add a subscriber; it sees every later event."""
@@ -45,8 +47,8 @@ class EventBus(Locked):
         for subscriber in self._subscribers:
             try:
                 subscriber(event)
-            except Exception:
-                logger.exception("an event subscriber failed on %s", event.name)
+            except Exception as error:
+                self._failed(event, error)
 
 
 class GateBus(EventBus):
@@ -58,12 +60,28 @@ class GateBus(EventBus):
     """
 
     def __init__(self, clock: Clock, *subscribers: Subscriber) -> None:
-        super().__init__(*subscribers)
+        super().__init__(*subscribers, clock=clock)
+        self._clock = clock
         self._incidents = Incidents(clock)
+        self._told: Relay | None = None
+
+    def share(self, store: Store) -> None:
+        """Have one process tell of what all that share `store` would tell of once in a while.
+
+        To ask the store takes a while, so that these events come from a thread of their own.
+        """
+        self._incidents = Incidents(self._clock, store)
+        self._told = Relay(self._claim, clock=self._clock)
 
     def emit(self, event: Event) -> None:
         """Hand `event` to every subscriber, if it is news."""
-        if not KINDS[event.name].once or self._incidents.is_news(event):
+        if not KINDS[event.name].once:
+            super().emit(event)
+        elif self._incidents.is_news(event):
+            (self._told or super().emit)(event)
+
+    def _claim(self, event: Event) -> None:
+        if self._incidents.claim(event):
             super().emit(event)
 
 

@@ -17,6 +17,9 @@ online.unavailable           reason issuer host retry_after                   -
 usage.exceeded               license_id issuer limit code maximum             code
 clock.suspicious             issuer difference reason                         -
 
+The `difference` is how many seconds this machine's clock is behind what was signed or seen; the
+`reason` is one of `Doubt`, where an installation's state says so.
+
 Each may carry `correlation_id`, which ties it to the failure that it comes of. A member that is not
 known, or says nothing, may be absent. `license.verified` is sampled: at most once a minute and
 license, with about how many `requests` the last minute of its use had.

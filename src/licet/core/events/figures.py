@@ -43,7 +43,7 @@ class Occurrence(NamedTuple):
 
 
 class Figures(Locked):
-    """Counts from now on, as long as somebody holds it; `close` ends it."""
+    """Counts from now on, until `close`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from licet.core.clock import Clock
 from licet.core.events.event import KINDS, Event, incident
 from licet.core.forks import Locked
-from licet.core.stores import Store, StoreUnavailable, key
+from licet.core.stores import Key, Store, StoreUnavailable, key
 
 #: Incidents that a process remembers.
 MOST = 10_000
@@ -23,11 +23,12 @@ class Incidents(Locked):
     Args:
         clock: monotonic time.
         store: what other workers remember by; None where there is nothing that they share.
+        whom: is told; what one was told is news to another.
     """
 
-    def __init__(self, clock: Clock, store: Store | None = None) -> None:
+    def __init__(self, clock: Clock, store: Store | None = None, whom: str = "") -> None:
         super().__init__()
-        self._monotonic, self._store = clock.monotonic, store
+        self._monotonic, self._store, self._whom = clock.monotonic, store, whom
         self._told: OrderedDict[tuple[str, ...], float] = OrderedDict()
 
     def is_news(self, event: Event) -> bool:
@@ -43,13 +44,21 @@ class Incidents(Locked):
                 self._told.popitem(last=False)
             return True
 
+    def forget(self, event: Event) -> None:
+        """Let the incident of `event` be news again: nobody was told of it."""
+        with self.lock:
+            self._told.pop(incident(event), None)
+
+    def place(self, event: Event) -> Key:
+        """Return where a store remembers the incident of `event`."""
+        return key("told", self._whom, *incident(event))
+
     def claim(self, event: Event) -> bool:
         """Return whether it is for this process to tell of the incident; may wait for the store."""
         if self._store is None:
             return True
         try:
-            name, window = key("told", *incident(event)), KINDS[event.name].window
-            return self._store.set_if_absent(name, window).run()
+            return self._store.set_if_absent(self.place(event), KINDS[event.name].window).run()
         except StoreUnavailable:
             # Twice is better than never.
             return True

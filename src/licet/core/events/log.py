@@ -158,3 +158,21 @@ class FailureLog:
                 logger.error(
                     "unexpected error in the license check; %s", self._consequence, exc_info=error
                 )
+
+
+class SubscriberLog:
+    """Writes what subscribers of events raise, with its trace, a few of each class a minute.
+
+    Args:
+        clock: monotonic time, for the ration.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._failures = Ration(clock)
+
+    def __call__(self, event: Event, error: BaseException) -> None:
+        """Write that a subscriber failed on `event`, unless too many did just now."""
+        # A log that fails must keep neither the other subscribers from hearing nor a request.
+        with suppress(Exception):
+            if self._failures.withheld(type(error)) is not None:
+                logger.error("an event subscriber failed on %s", event.name, exc_info=error)

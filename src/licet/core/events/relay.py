@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.documents.flight import start
-from licet.core.events.bus import Subscriber
 from licet.core.events.event import Event
-from licet.core.events.log import RATIONED, Ration
+from licet.core.events.log import RATIONED, Ration, SubscriberLog
 from licet.core.forks import Locked
 from licet.core.shutdown import tell_of_end
 
@@ -39,14 +39,17 @@ class Relay(Locked):
     """
 
     def __init__(
-        self, subscriber: Subscriber, capacity: int = CAPACITY, clock: Clock = SYSTEM_CLOCK
+        self,
+        subscriber: Callable[[Event], None],
+        capacity: int = CAPACITY,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__()
         self.dropped = 0
         self._subscriber, self._capacity = subscriber, capacity
-        self._failures, self._losses = Ration(clock), Ration(clock)
+        self._failed, self._losses = SubscriberLog(clock), Ration(clock)
         self._begin()
-        tell_of_end(self)
+        tell_of_end(self, waits=True)
 
     def _begin(self) -> None:
         self._waiting: deque[Event] = deque()
@@ -93,9 +96,9 @@ class Relay(Locked):
         while (event := self._next(sign)) is not None:
             try:
                 self._subscriber(event)
-            except Exception as error:
-                if self._failures.withheld(type(error)) is not None:
-                    logger.exception("an event subscriber failed on %s", event.name)
+            except BaseException as error:
+                # The thread is ours: one that exits, or was cancelled, ends for nobody else.
+                self._failed(event, error)
 
     def _next(self, sign: object) -> Event | None:
         with self.lock:

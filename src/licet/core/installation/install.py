@@ -6,12 +6,14 @@ status of such a command: 0 it is in place, 1 it is refused, 2 that cannot be to
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from licet.core import files, flow
 from licet.core.errors import LicenseError, LicenseInvalid, LicenseUnavailable
-from licet.core.installation.license import MAX_FILE
+from licet.core.installation.source import MAX_FILE
 from licet.core.lifecycle import AFTER_END
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def install(gate: Gate, place: str, *, force: bool = False) -> Installed:
         return Installed(2, "The setting license names no file: write file:PATH.")
     try:
         credential = _read(place)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         return Installed(2, f"The license cannot be read ({type(error).__name__}).")
     try:
         grant = flow.run(gate.judge(credential))
@@ -60,11 +62,25 @@ def install(gate: Gate, place: str, *, force: bool = False) -> Installed:
         return Installed(
             1, f"The license in place is better: this one {', '.join(worse)}. --force installs it."
         )
+    owned = _is_own(path)
     try:
         files.replace(path, credential + b"\n")
     except OSError as error:
         return Installed(2, f"The license file cannot be written ({type(error).__name__}).")
-    return Installed(0, "The license is in place; running processes read it within a second.")
+    told = "The license is in place; running processes read it within a second"
+    if not owned:
+        told = f"{told}, if they run as this user: nobody else can"
+    return Installed(0, f"{told}.")
+
+
+def _is_own(path: str) -> bool:
+    """Return whether what is in place, or else where it is to be, belongs to this user."""
+    if os.name != "posix":  # pragma: no cover - files have other owners there
+        return True
+    for place in (path, os.path.dirname(os.path.abspath(path))):
+        with suppress(OSError):
+            return os.lstat(place).st_uid == os.geteuid()
+    return True
 
 
 def _read(place: str) -> bytes:
@@ -96,6 +112,9 @@ def _worse(grant: Grant, present: Grant | None) -> list[str]:
         return worse
     if grant.expires_at < present.expires_at:
         worse.append("ends earlier")
+    same = (grant.issuer, grant.license_id) == (present.issuer, present.license_id)
+    if same and grant.issued_at < present.issued_at:
+        worse.append("was issued earlier")
     if not present.terms.features <= grant.terms.features:
         worse.append("names fewer features")
     limits = present.terms.limits.items()

@@ -6,7 +6,6 @@ any presented license. A replacement that does not hold never displaces one that
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -26,77 +25,12 @@ from licet.core.errors import (
 )
 from licet.core.flow import Flow
 from licet.core.grants import Grant
-from licet.core.lifecycle import AFTER_END, Status
+from licet.core.installation.source import LOOK_EVERY, LicenseSource
+from licet.core.lifecycle import AFTER_END, FROM_THE_FUTURE, Status
 
 if TYPE_CHECKING:
     from licet.core.installation.refresh import Refresher
-
-#: Seconds between two looks at the file, and between two tries of a replacement that failed.
-LOOK_EVERY = 1.0
-#: Far above any license; a wrong path must not be read into memory whole.
-MAX_FILE = 128 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a look found: swapped whole, because threads may look at the same time."""
-
-    text: bytes | None = field(default=None, repr=False)
-    stamp: tuple[int, ...] | None = None
-    trouble: str | None = None
-
-
-class LicenseSource:
-    """Where the credential stands: text, `file:PATH` or `env:NAME`.
-
-    Args:
-        setting: the value of the setting `license`.
-        clock: for looking at a file at most once a second.
-    """
-
-    def __init__(self, setting: str, clock: Clock) -> None:
-        self._kind, _, self._place = setting.partition(":")
-        self._clock = clock
-        self._seen = _Seen()
-        #: Monotonic seconds of the next look.
-        self.look_at = -inf
-        if self._kind not in ("file", "env"):
-            self._seen, self.look_at = _Seen(_stripped(setting.encode())), inf
-
-    @property
-    def trouble(self) -> str | None:
-        """What kept the file from being read at the last look, for the log."""
-        return self._seen.trouble
-
-    def read(self) -> bytes | None:
-        """Return the credential as it stands now, None where there is none."""
-        now = self._clock.monotonic()
-        if now >= self.look_at:
-            if self.look_at > -inf:
-                # One thread looks and the others serve what is known; at first nothing is.
-                self.look_at = now + LOOK_EVERY
-            self._seen = self._look_at_file() if self._kind == "file" else self._look_at_variable()
-            self.look_at = now + LOOK_EVERY
-        return self._seen.text
-
-    def _look_at_variable(self) -> _Seen:
-        return _Seen(_stripped(os.fsencode(os.environ.get(self._place, ""))))
-
-    def _look_at_file(self) -> _Seen:
-        try:
-            # Follows links: mounted secrets are swapped by replacing one.
-            status = os.stat(self._place)
-            stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if stamp == self._seen.stamp:
-                return self._seen
-            with open(self._place, "rb") as file:
-                return _Seen(_stripped(file.read(MAX_FILE)), stamp)
-        except OSError as error:
-            return _Seen(trouble=type(error).__name__)
-
-
-def _stripped(text: bytes) -> bytes | None:
-    return text.strip() or None
+    from licet.core.installation.trusted_time import TrustedTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +61,7 @@ class Installation:
         source: where the credential stands.
         recall: a remembered grant by credential.
         judge: a remembered grant, or the full verification of a credential.
+        time: knows whether the clock can be judged by.
         clock: for trying a failed replacement at most once a second.
         refused: told of every replacement that does not hold.
         refresher: has the license refreshed before it ends; None where nobody can be asked.
@@ -138,6 +73,7 @@ class Installation:
         *,
         recall: Callable[[bytes], Grant | None],
         judge: Callable[[bytes], Flow[Grant]],
+        time: TrustedTime,
         clock: Clock,
         refused: Callable[[LicenseError], None],
         refresher: Refresher | None = None,
@@ -145,7 +81,8 @@ class Installation:
         self._source = source
         self._recall = recall
         self._judge = judge
-        self._monotonic = clock.monotonic
+        self._time = time
+        self._clock, self._monotonic = clock, clock.bare()
         self._refused = refused
         self._refresher = refresher
         if refresher is not None:
@@ -173,7 +110,10 @@ class Installation:
             InstallationUnlicensed: it does not hold; member `error` says why.
             LicenseUnavailable: undecided.
         """
+        self._monotonic = self._clock.bare()
         presented, kept = self._source.read(), self.kept
+        if presented is not None or kept is not None:
+            yield from self._time.check()
         failed: _Failed | None = None
         if presented is not None and presented != kept:
             now = self._monotonic()
@@ -206,6 +146,8 @@ class Installation:
 
     def _serving(self, found: _Held) -> tuple[Grant, bytes]:
         self.kept = found.credential
+        if not found.lateness:
+            self._time.held()
         self._have_refreshed(found.credential, wanting=found.lateness > 0)
         return found.grant, found.credential
 
@@ -271,12 +213,15 @@ class Installation:
         if conditions is not None and conditions.binding is not None:
             # Nobody presents this license, so nobody can prove to be its holder.
             raise LicenseInvalid("bound")
+        if grant.verified_by == "local":
+            self._time.confirm(grant.issued_at)
         return grant
 
 
 def unlicensed(error: LicenseError) -> LicenseError:
     """Return the answer for an installation whose license failed with `error`."""
-    if isinstance(error, LicenseUnavailable | ConstraintViolated) or error.status in (400, 429):
+    decided = LicenseUnavailable | ConstraintViolated | InstallationUnlicensed
+    if isinstance(error, decided) or error.status in (400, 429):
         return error.again()
     return InstallationUnlicensed.because(_word(error), error.reason)
 
@@ -290,4 +235,5 @@ def _word(error: LicenseError) -> str:
         return "suspended" if error.code == "license_suspended" else "revoked"
     if isinstance(error, LicenseRejected):
         return "rejected"
-    return "invalid"
+    # The signature holds: it is the clock that is behind.
+    return "clock" if error.reason == FROM_THE_FUTURE else "invalid"

@@ -13,9 +13,9 @@ from licet.core.clock import Clock
 from licet.core.errors import LicenseUnavailable
 from licet.core.flow import Flow
 from licet.core.forks import Locked
-from licet.core.installation.renewals import CAPACITY, KEPT_BEYOND, LOOK_EVERY, Name
+from licet.core.installation.renewals import CAPACITY, LOOK_EVERY, Name
 from licet.core.installation.state import State
-from licet.core.stores import StoreUnavailable, key
+from licet.core.stores import MAX_WINDOW, StoreUnavailable, key
 
 logger = logging.getLogger("licet")
 
@@ -25,12 +25,12 @@ class Sighted(Locked):
 
     Args:
         state: outlives this process.
-        clock: both clocks.
+        clock: monotonic time.
     """
 
     def __init__(self, state: State, clock: Clock) -> None:
         super().__init__()
-        self._state, self._wall, self._monotonic = state, clock.wall, clock.monotonic
+        self._state, self._monotonic = state, clock.monotonic
         self._silent: tuple[float, str] | None = None
         self._seen: dict[Name, float | None] = {}
         #: The end of a license for which its sighting is kept.
@@ -53,7 +53,7 @@ class Sighted(Locked):
         if self._silent is not None and now < self._silent[0]:
             raise LicenseUnavailable(self._silent[1])
         try:
-            value = yield self._state.get(key("seen", *name))
+            value = yield self._state.own(key("seen", *name))
         except StoreUnavailable as error:
             reason = f"state:{error.reason}"
             self._silent = now + LOOK_EVERY, reason
@@ -67,7 +67,7 @@ class Sighted(Locked):
             issuer: whose it is.
             license_id: its id.
             at: when it did, in wall seconds.
-            expires_at: its end: for how long that is of use.
+            expires_at: its end; for a later one it is kept once more.
         """
         name = issuer, license_id
         if self._kept.get(name, 0.0) >= expires_at:
@@ -76,8 +76,8 @@ class Sighted(Locked):
             yield from self.recall(issuer, license_id)
             first = self._seen.get(name)
             first = at if first is None else min(first, at)
-            ttl = max(0.0, expires_at - self._wall()) + KEPT_BEYOND
-            yield self._state.put(key("seen", *name), repr(first).encode(), ttl)
+            # For good: a clock that runs ahead for a while must not have it forgotten.
+            yield self._state.put(key("seen", *name), repr(first).encode(), MAX_WINDOW)
         except (LicenseUnavailable, StoreUnavailable) as error:
             # It holds all the same; only a grace may be lost that nobody needs yet.
             logger.warning("that a license held could not be kept: %s", error.reason)

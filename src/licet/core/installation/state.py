@@ -1,25 +1,30 @@
 """What an installation remembers across restarts, in a directory of its own: `license_state`.
 
 One file, kept as a store is. Each value in it is sealed: one that was damaged counts for nothing,
-and one that was made in another place is told of and still believed, because what is kept here
-either narrows or is verified again. Nothing here resists the owner of the machine, who can read
-how a seal is made; so the key of the seals is no secret, and nothing that an upgrade may change.
+and one that was made in another place is told of. It is still believed where it narrows or is
+verified again, and not where it widens: what was seen elsewhere earns no grace here. Nothing
+resists the owner of the machine, who can read how a seal is made; so the key of the seals is no
+secret, and nothing that an upgrade may change.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
+import sqlite3
 import stat
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from licet.core.clock import Clock
 from licet.core.errors import ConfigError
 from licet.core.flow import Effect, Flow
 from licet.core.forks import Locked
-from licet.core.stores import Key, News, Store, StoreUnavailable, open_store
+from licet.core.stores import Key, News, StoreUnavailable, open_store, statements
 from licet.core.stores.effects import Decision
+
+if TYPE_CHECKING:
+    from licet.core.stores.sqlite import SQLiteStore
 
 T = TypeVar("T")
 
@@ -50,7 +55,7 @@ class State(Locked):
         try:
             # A path from the root, behind the two slashes that end the scheme.
             rooted = "/" + self._file.replace(os.sep, "/").lstrip("/")
-            self._store: Store = open_store(f"sqlite://{rooted}", clock)
+            self._store = cast("SQLiteStore", open_store(f"sqlite://{rooted}", clock))
         except ConfigError as error:
             raise ConfigError(
                 SETTING,
@@ -61,6 +66,10 @@ class State(Locked):
     def get(self, key: Key) -> Effect[bytes | None]:
         """Return what was announced or put, None where nothing is, or nothing undamaged."""
         return Decision(lambda: self._get(key))
+
+    def own(self, key: Key) -> Effect[bytes | None]:
+        """Return what `get` does, None also where it was put in another place and copied here."""
+        return Decision(lambda: self._get(key, copied=False))
 
     def put(self, key: Key, value: bytes, ttl: float) -> Effect[None]:
         """See `Store.put`."""
@@ -78,19 +87,43 @@ class State(Locked):
         """See `Store.set_if_absent`."""
         return Decision(lambda: self._set_if_absent(key, ttl))
 
+    def change(
+        self, key: Key, change: Callable[[bytes | None], bytes], ttl: float
+    ) -> Effect[bytes]:
+        """Put what is made of what is there, which nobody else changes meanwhile.
+
+        Args:
+            key: where it is.
+            change: makes it of what was put, None where nothing is, or nothing undamaged.
+            ttl: seconds that it is kept.
+        """
+        return Decision(lambda: self._change(key, change, ttl))
+
     def delete(self, key: Key) -> Effect[None]:
         """See `Store.delete`."""
         return self._store.delete(key)
 
     # Each looks at the place first: a connection outlives the file that was taken away under it.
 
-    def _get(self, key: Key) -> Flow[bytes | None]:
+    def _get(self, key: Key, *, copied: bool = True) -> Flow[bytes | None]:
         place = self._place()
         sealed: bytes | None = yield self._store.get(key)
-        return None if sealed is None else self._opened(sealed, place, key)
+        return None if sealed is None else self._opened(sealed, place, key, copied=copied)
 
     def _put(self, key: Key, value: bytes, ttl: float) -> Flow[None]:
         yield self._store.put(key, _sealed(key, value, self._place()), ttl)
+
+    def _change(self, key: Key, change: Callable[[bytes | None], bytes], ttl: float) -> Flow[bytes]:
+        place = self._place()
+
+        def work(database: sqlite3.Connection, now: float) -> bytes:
+            sealed = statements.get(database, now, key=key)
+            value = change(None if sealed is None else self._opened(sealed, place, key))
+            statements.put(database, now, key=key, value=_sealed(key, value, place), ttl=ttl)
+            return value
+
+        changed: bytes = yield self._store.transaction(work)
+        return changed
 
     def _announce(self, key: Key, value: bytes, ttl: float) -> Flow[int]:
         sealed = _sealed(key, value, self._place())
@@ -115,8 +148,17 @@ class State(Locked):
 
     # -- seals -----------------------------------------------------------------------------------
 
-    def _opened(self, sealed: bytes, place: bytes, key: Key | None = None) -> bytes | None:
-        """Return what was sealed, under `key` where that is known; None if that is not whole."""
+    def _opened(
+        self, sealed: bytes, place: bytes, key: Key | None = None, *, copied: bool = True
+    ) -> bytes | None:
+        """Return what was sealed; None where that is not whole, or copied and not wanted then.
+
+        Args:
+            sealed: as it was found.
+            place: this one.
+            key: what it was put under, where that is known.
+            copied: whether what was sealed in another place will do.
+        """
         of_content, of_place = sealed[:_MAC], sealed[_MAC : 2 * _MAC]
         content = sealed[2 * _MAC :]
         whole = hmac.compare_digest(of_content, _mac(b"content", content))
@@ -125,6 +167,8 @@ class State(Locked):
             return None
         if not hmac.compare_digest(of_place, _mac(place, content)):
             self._tell("state_copied")
+            if not copied:
+                return None
         return content[_KEY:]
 
     def _place(self) -> bytes:

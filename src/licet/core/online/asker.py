@@ -59,6 +59,7 @@ class Asker(Reentrant):
         transport: sends.
         clock: both clocks.
         bus: hears of failures, of answers in the wrong place and of clocks that differ.
+        confirm: told of moments that the server has signed, in wall seconds.
         slots: how many questions this process asks at a time.
 
     Attributes:
@@ -72,11 +73,13 @@ class Asker(Reentrant):
         transport: Transport,
         clock: Clock,
         bus: EventBus,
+        confirm: Callable[[float], None] = lambda signed: None,
         slots: Slots = PROCESS_SLOTS,
     ) -> None:
         super().__init__()
         self._server, self._dialect = server, dialect
         self._transport, self._clock, self._bus, self._slots = transport, clock, bus, slots
+        self._confirm = confirm
         self._broken = FailureLog(clock, "what came is no answer")
         self.failing: str | None = None
         self._breaker = Breaker()
@@ -271,6 +274,7 @@ class Asker(Reentrant):
             difference = answer.issued_at - question.asked_at
             if abs(difference) > SKEW:
                 self._emit("clock.suspicious", difference=round(difference))
+            self._confirm(answer.issued_at)
 
     def _emit(self, name: str, **data: object) -> None:
         event: Event = Event(name, {"issuer": self._server.issuer, **data})  # type: ignore[arg-type]

@@ -79,11 +79,17 @@ class Yes(NamedTuple):
         wall = now.wall - self.answered.wall
         return inf if wall < -60.0 else max(now.monotonic - self.answered.monotonic, wall)
 
-    def in_grace(self, now: Instant) -> Yes:
-        """Return the same of a license that is in grace now; itself where it has none."""
+    def past_end(self, now: Instant) -> Yes:
+        """Return the same of a license that has reached the next stage of its life.
+
+        Itself where none comes after. What is left of a license serves only where the server does
+        not answer, who may know that it was renewed.
+        """
         later = self.grant.stage.after(self.grant, now.wall)
-        if isinstance(later, LicenseError) or later.stage.status is not Status.GRACE:
+        if isinstance(later, LicenseError):
             return self
+        if later.stage.status is Status.DOWNGRADED:
+            return self._replace(grant=later, fresh_for=0.0)
         return self._replace(grant=later)
 
 
@@ -145,7 +151,7 @@ class Memory(Reentrant):
             if found is None:
                 return None
             if now.wall >= found.grant.ends_at:
-                found = kept[domain] = found.in_grace(now)
+                found = kept[domain] = found.past_end(now)
             if found.age(now) >= found.serves_for or now.wall >= found.grant.ends_at:
                 self._drop(case.digest, domain)
                 return None

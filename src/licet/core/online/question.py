@@ -74,12 +74,15 @@ class Denied:
         signed: whether a signature vouches for it; only then it outlives its minute.
         issued_at: when it was said, in seconds since the epoch; None where that is not told.
         license_id: which license it is about, where the answer says so.
+        license: what it said, as in `Granted`, where it has ended and the answer says that much:
+            its conditions still count for what may be left of it.
     """
 
     error: str
     signed: bool = False
     issued_at: float | None = None
     license_id: str | None = None
+    license: Mapping[str, Any] | None = None
 
 
 Answer: TypeAlias = Granted | Denied

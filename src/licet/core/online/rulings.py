@@ -7,19 +7,19 @@ later signed yes, and what the gate remembers of the license goes at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from cachetools import LRUCache
 
 from licet.core.clock import Clock
 from licet.core.documents.schedule import Instant
-from licet.core.errors import LicenseError
+from licet.core.errors import LicenseError, LicenseUnavailable
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.online.answers import WITHDRAWING, refusal
-from licet.core.online.memory import OTHERS, Case, Memory, Yes
+from licet.core.online.memory import NO_FOR, OTHERS, Case, Memory, Yes
 from licet.core.online.presented import Limits, Presented
 from licet.core.online.question import Answer, Denied, Granted
 from licet.core.revocation.standing import withdrawn
@@ -33,6 +33,14 @@ CACHE_FOR = 300.0
 AT_LEAST = 1.0
 
 
+class Vouched(Protocol):
+    """Holds the claims of a license in an answer to the rules for every license."""
+
+    def __call__(self, payload: Mapping[str, Any], *, ended: bool = False) -> Flow[Grant]:
+        """Return what the license grants; raise LicenseError where that is nothing."""
+        ...
+
+
 class Rulings:
     """Puts the answers of one license server into force.
 
@@ -40,7 +48,7 @@ class Rulings:
         issuer: whose licenses it judges.
         asks_domain: whether its answers are about one domain.
         limits: how long what may last.
-        vouched: returns the grant of a license that it vouches for; raises LicenseError.
+        vouched: what a license grants that it vouches for, or says to have ended.
         withdrawals: what was withdrawn.
         forget: has the gate forget what it granted to a credential, by its digest.
         clock: both clocks.
@@ -59,7 +67,7 @@ class Rulings:
         *,
         asks_domain: bool,
         limits: Limits,
-        vouched: Callable[[Mapping[str, Any]], Grant],
+        vouched: Vouched,
         withdrawals: Withdrawals,
         forget: Callable[[bytes], None],
         clock: Clock,
@@ -131,7 +139,9 @@ class Rulings:
         self, answer: Granted, presented: Presented, case: Case, said_at: float
     ) -> Flow[Grant]:
         try:
-            grant = self._vouched(answer.license)
+            grant = yield from self._vouched(answer.license)
+        except LicenseUnavailable:
+            raise
         except LicenseError as error:
             self._refuse(case, error, anywhere=True)
         # Not of the license that this credential stood for before, of which nothing is said.
@@ -149,21 +159,32 @@ class Rulings:
         if standing is not None:
             raise withdrawn(standing.word)
         cache_for = CACHE_FOR if answer.cache_for is None else answer.cache_for
+        self._keep(case, grant, answer.license, cache_for, signed=answer.signed)
+        return grant
+
+    def _keep(
+        self,
+        case: Case,
+        grant: Grant,
+        claims: Mapping[str, Any],
+        cache_for: float,
+        *,
+        signed: bool,
+    ) -> None:
         fresh_for = max(AT_LEAST, min(cache_for, self.limits.outage))
         yes = Yes(
             grant,
             Instant(self._clock.monotonic(), self._clock.wall()),
             fresh_for=fresh_for,
             # Without a signature it is nothing to fall back on.
-            serves_for=max(fresh_for, self.limits.outage) if answer.signed else fresh_for,
-            anywhere=not self.asks_domain or not _DOMAINS.isdisjoint(answer.license),
+            serves_for=max(fresh_for, self.limits.outage) if signed else fresh_for,
+            anywhere=not self.asks_domain or not _DOMAINS.isdisjoint(claims),
         )
         self.memory.keep_yes(case, yes)
-        return grant
 
     def _denied(
         self, answer: Denied, presented: Presented, case: Case, said_at: float
-    ) -> Flow[NoReturn]:
+    ) -> Flow[Grant]:
         word = WITHDRAWING.get(answer.error)
         if word is not None and answer.signed:
             subjects = self.subjects(presented)
@@ -188,7 +209,32 @@ class Rulings:
         if answer.error == "domain_mismatch":
             self.suspect(presented)
             self._refuse(case, error, anywhere=not self.asks_domain)
+        # What follows the end of a license that was verified here is settled here.
+        if answer.license is not None and answer.signed and not presented.verified:
+            return (yield from self._ended(answer.license, presented, case, error))
         self._refuse(case, error, anywhere=True)
+
+    def _ended(
+        self, claims: Mapping[str, Any], presented: Presented, case: Case, error: LicenseError
+    ) -> Flow[Grant]:
+        """Return what a license still grants of which its server says that it has ended.
+
+        Asked about anew as often as a no would be: it may be renewed.
+        """
+        try:
+            grant = yield from self._vouched(claims, ended=True)
+        except LicenseUnavailable:
+            raise
+        except LicenseError:
+            self._refuse(case, error, anywhere=True)
+        # That it has ended takes back nothing that was withdrawn.
+        license_ = Subject("license", self._issuer, grant.license_id)
+        standing = self.withdrawals.withdrawn(self._credential(presented), license_)
+        if standing is not None:
+            raise withdrawn(standing.word)
+        self._forget(case.digest)
+        self._keep(case, grant, claims, NO_FOR, signed=True)
+        return grant
 
     def _refuse(self, case: Case, error: LicenseError, *, anywhere: bool) -> NoReturn:
         self.memory.keep_no(case, error, anywhere=anywhere)

@@ -271,7 +271,7 @@ class Validator:
         refused: LicenseError | None = None
         try:
             flow.run(self._ask(presented, case, deadline, FAIR * BEHIND))
-        except NoAnswer:
+        except (NoAnswer, LicenseUnavailable):
             # It is told of where it is asked.
             return
         except LicenseError as error:

@@ -25,6 +25,7 @@ from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
 
 if TYPE_CHECKING:
+    from licet.core.installation.trusted_time import TrustedTime
     from licet.core.usage.ledger import Ledger
 
 #: Seconds that a verdict is remembered while nothing follows what other processes are told.
@@ -79,9 +80,11 @@ class Standing(Locked):
         refuse: what becomes of what these licenses do not allow; raises it, unless nothing is
             enforced.
         usage: what counts what these licenses use; None where nothing does.
+        time: knows whether the clock can be judged by; None where that is not looked at.
     """
 
     usage: Ledger | None = None
+    time: TrustedTime | None = None
     withdrawals: Withdrawals
     lists: Mapping[str, StatusLists]
 
@@ -112,6 +115,11 @@ class Standing(Locked):
             # Which license that is was not said; what it was granted is found by itself alone.
             self._forget(bytes.fromhex(subject.name))
 
+    def confirm(self, signed: float) -> None:
+        """Take note of a moment that an issuer has signed, in wall seconds."""
+        if self.time is not None:
+            self.time.confirm(signed)
+
     def after_fork(self) -> None:
         """Have each license looked at once, which also has this process follow the others."""
         super().after_fork()
@@ -141,6 +149,8 @@ class Standing(Locked):
         """Return why a license does not stand now, as far as that is known without waiting."""
         # Before anything is looked at: what changes meanwhile is looked at the next time.
         revision, listing = self.revision, grant.listing
+        if self.time is not None and (untimely := self.time.objection()) is not None:
+            return untimely
         if listing is None:
             objection = self._objection(grant, None, 0)
             if objection is None:
@@ -161,13 +171,18 @@ class Standing(Locked):
         self.withdrawals.follow()
         return objection
 
-    def recalls(self, grant: Grant) -> bool:
-        """Return whether a license stands that was judged before, perhaps by a parent process."""
+    def recalls(self, grant: Grant, now: float) -> bool:
+        """Return whether a license stands that was judged before, perhaps by a parent process.
+
+        Args:
+            grant: what it grants.
+            now: monotonic time, seconds.
+        """
         listing = grant.listing
         if listing is not None and listing.revision == self.revision:
             # As `objection` has it, where nothing is to be looked at: this is the hot path.
             document = listing.document
-            if self._monotonic() < document.look_at and listing.seen is document.snapshot:
+            if now < document.look_at and listing.seen is document.snapshot:
                 return True
         elif self.withdrawals.behind:
             self.withdrawals.follow()
@@ -219,6 +234,7 @@ class Standing(Locked):
                 raise LicenseUnavailable(f"store:{error.reason}") from None
             self.withdrawals.unheard(error)
         if listing is not None and listed is not None:
+            self.confirm(listed.issued_at)
             yield from self._take(listed, listed.word(listing.index), subject)
             # By the wall as well: monotonic clocks stand still while a machine sleeps.
             grant.until = min(grant.until, listed.stale_until)

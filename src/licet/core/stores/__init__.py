@@ -14,6 +14,7 @@ from licet.core.errors import ConfigError
 from licet.core.forks import Locked
 from licet.core.stores.interface import (
     MAX_COUNT,
+    MAX_WINDOW,
     PAGE,
     Count,
     Key,
@@ -26,6 +27,7 @@ from licet.core.values import store_url
 
 __all__ = [
     "MAX_COUNT",
+    "MAX_WINDOW",
     "PAGE",
     "Count",
     "Key",

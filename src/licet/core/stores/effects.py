@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, checkpoint_if_cancelled, current_token
 
 from licet.core import flow
 from licet.core.flow import Flow
@@ -84,6 +85,42 @@ class Blocking(_Work[T]):
         with anyio.move_on_after(PATIENCE):
             return await anyio.to_thread.run_sync(self._work, limiter=_own_limiter())
         raise StoreUnavailable("timeout")
+
+
+async def wholly(work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[None]]) -> T:
+    """Return what `work` returns, and never leave it halfway.
+
+    Whoever is cancelled meanwhile goes on being cancelled when it has ended and is undone.
+
+    Args:
+        work: what may not be left halfway.
+        undo: undoes what it returns.
+
+    Raises:
+        Exception: whatever the work lets out.
+    """
+    token = current_token()
+    loop: Any = getattr(token, "native_token", token)
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        with anyio.CancelScope(shield=True):
+            done = await work
+        try:
+            await checkpoint_if_cancelled()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await undo(done)
+            raise
+        return done
+    # A task of its own, because a cancellation of asyncio's own knows no shield.
+    task = loop.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                await undo(task.result())
+        raise
 
 
 def _own_limiter() -> anyio.CapacityLimiter:

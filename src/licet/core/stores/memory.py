@@ -101,6 +101,12 @@ class MemoryStore(Store, Locked):
     def close(self) -> None:
         """Do nothing: there is no connection, and what is held is held on."""
 
+    def forget_used(self) -> None:
+        """Forget counters and seats, as before a test; what was kept or announced stays."""
+        with self.lock:
+            self._counts, self._seats = Shelf(self._room), Shelf(self._room)
+            self._seated = 0
+
     def _count(self, key: str, amount: int, limit: int, window: float) -> Count:
         with self.lock:
             now = self._clock.monotonic()

@@ -38,7 +38,7 @@ class Charge:
         self.rate: Rate | None = rate
         # A list, because to pop from one is atomic: two who refund at once give back once.
         self._back = [] if refunding is None else [refunding]
-        self._on_refund: Callable[[], None] | None = None
+        self._on_refund: tuple[Callable[[], None], ...] = ()
 
     def refund(self) -> None:
         """Give back what was charged; the second time, and after `keep`, there is nothing to.
@@ -63,13 +63,13 @@ class Charge:
         except IndexError:
             return
         self.rate = None
-        if self._on_refund is not None:
-            self._on_refund()
+        for act in self._on_refund:
+            act()
         yield from begin()
 
     def on_refund(self, act: Callable[[], None]) -> None:
-        """Have `act` called when it is given back."""
-        self._on_refund = act
+        """Have `act` called too when it is given back."""
+        self._on_refund = (*self._on_refund, act)
 
     def keep(self) -> None:
         """Let it stay charged whatever comes: what was charged for has been had."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
 from uuid import UUID
 
 from licet.core import flow
@@ -10,16 +10,19 @@ from licet.core.context import current_entitlements
 from licet.core.entitlements import Entitlements
 from licet.core.flow import Flow
 from licet.core.usage.charge import Charge
+from licet.core.usage.paid import charged
 
 #: What a user is known by.
 User = str | int | UUID
 
 #: The limit that counts users by its very name.
 SEATS = "seats"
+#: No key was given. None is one: that of nobody, who takes no seat.
+_ABSENT: Any = object()
 
 
 def charging(
-    entitlements: Entitlements, limit: str, amount: int = 1, *, key: object = None
+    entitlements: Entitlements, limit: str, amount: int = 1, *, key: object = _ABSENT
 ) -> Flow[Charge]:
     """Charge a license, as `consume` has it.
 
@@ -29,7 +32,7 @@ def charging(
         amount: how much.
         key: which user, in place of an amount.
     """
-    if key is None and limit != SEATS:
+    if key is _ABSENT and limit != SEATS:
         if type(amount) is not int or amount < 0:
             raise TypeError(f"what is used of {limit!r} is a whole number of 0 or more")
         charged = entitlements.charged(lambda book, account: book.charge(account, limit, amount))
@@ -53,7 +56,7 @@ def _user(limit: str, key: object) -> str:
 def consume(limit: str, amount: int = 1) -> Charge: ...
 @overload
 def consume(limit: str, *, key: User) -> Charge: ...
-def consume(limit: str, amount: int = 1, *, key: User | None = None) -> Charge:
+def consume(limit: str, amount: int = 1, *, key: User = _ABSENT) -> Charge:
     """Charge a limit of the current license: in views, and in jobs inside of `licet.bind`.
 
     Blocks this thread while the store decides; in coroutines there is `aconsume`. What is charged
@@ -79,9 +82,9 @@ def consume(limit: str, amount: int = 1, *, key: User | None = None) -> Charge:
 async def aconsume(limit: str, amount: int = 1) -> Charge: ...
 @overload
 async def aconsume(limit: str, *, key: User) -> Charge: ...
-async def aconsume(limit: str, amount: int = 1, *, key: User | None = None) -> Charge:
+async def aconsume(limit: str, amount: int = 1, *, key: User = _ABSENT) -> Charge:
     """Charge a limit of the current license, in a coroutine; else as `consume`.
 
-    A task that is cancelled meanwhile is charged or not; give back with `await charge.arefund()`.
+    A task that is cancelled meanwhile is not charged; give back with `await charge.arefund()`.
     """
-    return await flow.arun(charging(current_entitlements(), limit, amount, key=key))
+    return await charged(charging(current_entitlements(), limit, amount, key=key))

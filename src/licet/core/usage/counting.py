@@ -15,6 +15,7 @@ from licet.core.errors import LicenseUnavailable
 from licet.core.events.log import FailureLog
 from licet.core.flow import Effect, Flow
 from licet.core.stores import Count, Store, StoreUnavailable
+from licet.core.stores.effects import Immediate
 from licet.core.stores.memory import MemoryStore
 
 #: Counters and seats that are kept while the store is silent; and seconds for which it is then
@@ -50,7 +51,11 @@ class Counting:
         """
         store = self._store if self._local is None else self._asked()
         try:
-            return (yield question(store)), store
+            effect = question(store)
+            if isinstance(effect, Immediate):
+                # Here, so that a charge which waits for nothing costs no waiting.
+                return effect.run(), store
+            return (yield effect), store
         except StoreUnavailable as error:
             if self._local is None or store is self._local:
                 raise LicenseUnavailable(f"store:{error.reason}") from None
@@ -61,7 +66,11 @@ class Counting:
     def give_back(self, question: Question, store: Store) -> Flow[None]:
         """Ask the store that has counted to take that back; nothing comes of its silence."""
         try:
-            yield question(store)
+            effect = question(store)
+            if isinstance(effect, Immediate):
+                effect.run()
+            else:
+                yield effect
         except StoreUnavailable as error:
             self._kept(error)
 

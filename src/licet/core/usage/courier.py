@@ -6,6 +6,7 @@ long it wants to be left alone.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from math import inf
@@ -41,6 +42,7 @@ class Courier:
     Attributes:
         sent: how many reports were taken.
         refused: how many never will be.
+        dropped: how much use those told of.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class Courier:
         transport: Transport,
         clock: Clock,
     ) -> None:
-        self.sent = self.refused = 0
+        self.sent = self.refused = self.dropped = 0
         self._url, self._credentials = url, credentials
         self._spool, self._transport = spool, transport
         self._monotonic = clock.monotonic
@@ -97,12 +99,12 @@ class Courier:
             described = response.headers.get("content-type", "")
             if response.status in REFUSALS or (response.status == 404 and "problem" in described):
                 self._settle(report)
-                self.refused += 1
-                self._warn("usage.refused", "a report of usage is refused for good: %s", problem)
+                self._drop(report, problem)
                 return True
             wait = _seconds(response.headers.get("retry-after"))
         self._fail(report, max(wait, min(FIRST * 2.0**self._failures, LAST)))
-        self._warn("usage.unsent", "usage is reported later: %s", problem)
+        if self._said.withheld("usage.unsent") is not None:
+            logger.warning("usage is reported later: %s", problem)
         return False
 
     def _settle(self, report: Report) -> None:
@@ -120,9 +122,12 @@ class Courier:
             # It is there still, and free again after its lease.
             logger.debug("a report of usage is sent again once its lease is over")
 
-    def _warn(self, kind: str, text: str, problem: str) -> None:
-        if self._said.withheld(kind) is not None:
-            logger.warning(text, problem)
+    def _drop(self, report: Report, problem: str) -> None:
+        self.refused += 1
+        self.dropped += sum(each["count"] for each in json.loads(report.body)["counters"])
+        if self._said.withheld("usage.refused") is not None:
+            text = "a report of usage is refused for good: %s, %d dropped so far"
+            logger.warning(text, problem, self.dropped)
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from licet.core.stores.sqlite import SQLiteStore
-from licet.core.usage.spool import MOST_COUNTERS, Report, reported
+from licet.core.usage.spool import MOST_COUNTERS, MOST_WAITING, Report, reported
 from licet.core.usage.sums import MOST, Place, Sum, Sums
 
 #: Seconds for which a report is left to the process that has begun to send it.
@@ -20,7 +20,9 @@ _TABLES = (
         ended REAL NOT NULL, amount INTEGER NOT NULL,
         PRIMARY KEY (issuer, license_id, name, hour)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS reports (
-        id TEXT PRIMARY KEY, issuer TEXT NOT NULL, body BLOB NOT NULL, until REAL NOT NULL)""",
+        id TEXT PRIMARY KEY, issuer TEXT NOT NULL, license_id TEXT NOT NULL, body BLOB NOT NULL,
+        until REAL NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS reports_by_license ON reports (issuer, license_id)",
 )
 _ADD = """UPDATE metered SET began = min(began, :began), ended = max(ended, :ended),
     amount = min(amount + :amount, :most)
@@ -66,18 +68,21 @@ class SQLiteSpool:
 
         def work(db: sqlite3.Connection, now: float) -> Report | None:
             _prepare(db)
+            waiting = db.execute("SELECT count(*) FROM reports").fetchone()[0]
+            report = _made(db) if waiting < MOST_WAITING else None
+            if report is not None:
+                db.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?)", (*report, now + LEASE))
+                return report
             # What is left to somebody beyond any lease was left by another clock.
             found = db.execute(
-                "SELECT id, issuer, body FROM reports WHERE until <= ? OR until > ? LIMIT 1",
+                "SELECT id, issuer, license_id, body FROM reports WHERE until <= ? OR until > ?"
+                " ORDER BY until LIMIT 1",
                 (now, now + LEASE),
             ).fetchone()
             if found is not None:
                 db.execute("UPDATE reports SET until = ? WHERE id = ?", (now + LEASE, found[0]))
                 return Report(*found)
-            report = _made(db)
-            if report is not None:
-                db.execute("INSERT INTO reports VALUES (?, ?, ?, ?)", (*report, now + LEASE))
-            return report
+            return None
 
         return self._store.transaction(work).run()
 
@@ -93,7 +98,8 @@ class SQLiteSpool:
         """See `Spool.later`."""
 
         def work(db: sqlite3.Connection, now: float) -> None:
-            db.execute("UPDATE reports SET until = 0 WHERE id = ?", (report.report_id,))
+            # Behind all that wait already.
+            db.execute("UPDATE reports SET until = ? WHERE id = ?", (now, report.report_id))
 
         self._store.transaction(work).run()
 
@@ -103,8 +109,11 @@ class SQLiteSpool:
 
 
 def _made(db: sqlite3.Connection) -> Report | None:
-    """Make a report of what one license has used, and keep its sums no more."""
-    whose = db.execute("SELECT issuer, license_id FROM metered LIMIT 1").fetchone()
+    """Make a report of a license of which none waits, and keep its sums no more."""
+    whose = db.execute(
+        "SELECT issuer, license_id FROM metered WHERE (issuer, license_id) NOT IN"
+        " (SELECT issuer, license_id FROM reports) LIMIT 1"
+    ).fetchone()
     if whose is None:
         return None
     of_it = "FROM metered WHERE issuer = ? AND license_id = ?"

@@ -7,6 +7,7 @@ there is room for. What a license does not limit is not counted there at all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from licet.core.clock import Clock
 from licet.core.errors import LicenseError, LimitExceeded
@@ -19,8 +20,13 @@ from licet.core.usage import quota, seats
 from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
 from licet.core.usage.counting import Counting
+from licet.core.usage.latest import Latest
 from licet.core.usage.meter import Meter
 from licet.core.usage.period import present
+
+
+def _as_it_is(error: Exception) -> Exception:
+    return error
 
 
 class Ledger:
@@ -33,7 +39,11 @@ class Ledger:
         period: what a bare number counts over.
         refuse: what becomes of a limit that is used up; raises it, unless nothing is enforced.
         is_enforced: whether what is used up is counted no further.
+        as_refusal: from whatever went wrong in here to what is raised of it; itself by default.
         meter: what tells the vendor, if anything does.
+
+    Attributes:
+        latest: how the limits stood when this process last counted.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class Ledger:
         period: str = "month",
         refuse: Callable[[LicenseError], None] = enforced,
         is_enforced: bool = True,
+        as_refusal: Callable[[Exception], Exception] = _as_it_is,
         meter: Meter | None = None,
     ) -> None:
         self._counting = counting
@@ -52,8 +63,22 @@ class Ledger:
         self._bus = bus
         self._period = period
         self._refuse = refuse
-        self._is_enforced = is_enforced
+        self._is_enforced, self._as_refusal = is_enforced, as_refusal
         self.meter = meter
+        self.latest = Latest(clock)
+
+    def charged(
+        self, charging: Callable[[Ledger, Account], Flow[Charge]], account: Account
+    ) -> Flow[Charge]:
+        """Have `charging` charge an account here.
+
+        Raises:
+            LicenseError: it is refused, or that cannot be told: also for anything unexpected.
+        """
+        try:
+            return (yield from charging(self, account))
+        except Exception as error:
+            raise self._as_refusal(error) from None
 
     def charge(self, account: Account, name: str, amount: int) -> Flow[Charge]:
         """Count `amount` of a limit.
@@ -78,6 +103,7 @@ class Ledger:
                 self._counting, account, name, amount, period, self._ceiling(maximum)
             )
             self._check(allowed, made, account, "limit_exceeded", per)
+            made.on_refund(partial(self.latest.give_back, account, name, amount))
         return made if self.meter is None else self.meter.metered(made, account)
 
     def seat(self, account: Account, name: str, user: str) -> Flow[Charge]:
@@ -108,6 +134,8 @@ class Ledger:
 
     def _check(self, allowed: bool, made: Charge, account: Account, code: str, per: str) -> None:
         rate = made.rate
+        if rate is not None:
+            self.latest.note(account, rate)
         # What was lowered since leaves more used than there is: who has a seat keeps it.
         if rate is None or (allowed and (self._is_enforced or rate.used <= rate.maximum)):
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import inf
 from typing import NamedTuple
 
 from licet.core.errors import LicenseUnavailable
@@ -21,6 +22,9 @@ ROLLING: Mapping[str, float] = {**LENGTHS, "month": 30 * DAY, "term": MAX_WINDOW
 AFTER = 3600.0
 #: The first second of the year 9999, after which there is no next month to name.
 _LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+#: The latest of each kind that was asked for: when it began and when it ends, and its name.
+_latest: dict[str, tuple[float, float, str]] = {}
+_NONE = (inf, -inf, "")
 
 
 class Period(NamedTuple):
@@ -28,7 +32,7 @@ class Period(NamedTuple):
 
     Attributes:
         name: what tells it from all others of its license and limit.
-        left: seconds until it is over.
+        left: seconds until it is over; infinite where that is not known.
         length: seconds from its beginning to its end; None where it has none of its own.
         window: seconds that a count which begins now has to live.
     """
@@ -54,16 +58,22 @@ def present(per: str, now: float, ends_at: float) -> Period:
     if not 0 <= now < _LAST:
         raise LicenseUnavailable("clock")
     if per == "term":
-        # Of the license, not of its token: one that is renewed goes on with what was used.
-        return Period("term", max(ends_at - now, 0.0), None, MAX_WINDOW)
-    if per == "month":
-        begin, end = _month(now)
-    else:
-        begin = now // LENGTHS[per] * LENGTHS[per]
-        end = begin + LENGTHS[per]
-    length = end - begin
+        # Of the license, not of its token: one that is renewed goes on with what was used. Of one
+        # that has ended, in its grace or downgraded, nobody knows when that will be.
+        return Period("term", ends_at - now if now < ends_at else inf, None, MAX_WINDOW)
+    begin, end, name = _latest.get(per, _NONE)
+    if not begin <= now < end:
+        begin, end = _month(now) if per == "month" else _even(now, LENGTHS[per])
+        name = f"{per}:{int(begin)}"
+        _latest[per] = begin, end, name
+    length, left = end - begin, end - now
     # Once more its length: whoever sets a clock back a little finds the count that was there.
-    return Period(f"{per}:{int(begin)}", end - now, length, end - now + max(length, AFTER))
+    return Period(name, left, length, left + max(length, AFTER))
+
+
+def _even(now: float, length: float) -> tuple[float, float]:
+    begin = now // length * length
+    return begin, begin + length
 
 
 def _month(now: float) -> tuple[float, float]:

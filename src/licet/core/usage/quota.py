@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 from licet.core.flow import Flow
 from licet.core.stores import Key, Store, key
@@ -39,13 +39,18 @@ def charge(
     left = min(period.left, PATIENCE)
     if ceiling == 0:
         return False, Charge(name, amount, Rate(name, maximum, 0, left, period.length))
-    place = key("quota", account.issuer, account.license_id, name, period.name)
+    place = _place(account.issuer, account.license_id, name, period.name)
     count, store = yield from counting.ask(
         lambda store: store.increment(place, amount, ceiling, period.window)
     )
     rate = Rate(name, maximum, count.used, left, period.length)
     refunding = partial(_refund, counting, store, place, amount, period)
     return count.allowed, Charge(name, amount, rate, refunding if amount else None)
+
+
+@lru_cache(maxsize=4_096)
+def _place(issuer: str, license_id: str, name: str, period: str) -> Key:
+    return key("quota", issuer, license_id, name, period)
 
 
 def _refund(

@@ -6,8 +6,10 @@ already. Users stand in the store as digests, which cannot be read back.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from licet.core.flow import Flow
-from licet.core.stores import key
+from licet.core.stores import Key, key
 from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
 from licet.core.usage.counting import Counting
@@ -41,8 +43,13 @@ def seat(
     if ceiling == 0:
         return False, Charge(name, 0, Rate(name, maximum, 0, min(window, PATIENCE), window))
     issuer, license_id = account.issuer, account.license_id
-    seats = key("seats", issuer, license_id, name)
+    seats = _seats(issuer, license_id, name)
     member = key("seat", issuer, license_id, user)
     count, _ = yield from counting.ask(lambda store: store.admit(seats, member, ceiling, window))
     left = min(count.resets_in, PATIENCE)
     return count.allowed, Charge(name, 0, Rate(name, maximum, count.used, left, window))
+
+
+@lru_cache(maxsize=4_096)
+def _seats(issuer: str, license_id: str, name: str) -> Key:
+    return key("seats", issuer, license_id, name)

@@ -18,6 +18,9 @@ from licet.core.usage.sums import Place, Sum, Sums
 
 #: Counters in one report at most.
 MOST_COUNTERS = 1_000
+#: Reports that wait at most, none of a license of which one waits already: a server that does not
+#: take one is told of all other licenses meanwhile.
+MOST_WAITING = 1_000
 
 
 class Report(NamedTuple):
@@ -26,11 +29,13 @@ class Report(NamedTuple):
     Attributes:
         report_id: by which it is known again.
         issuer: of the license.
+        license_id: whose use it tells.
         body: as it is sent.
     """
 
     report_id: str
     issuer: str
+    license_id: str
     body: bytes
 
 
@@ -74,7 +79,9 @@ class MemorySpool(Locked):
         #: By issuer and license id.
         self._sums: OrderedDict[tuple[str, str], dict[Place, Sum]] = OrderedDict()
         self._kept = 0
-        self._reports: OrderedDict[str, Report] = OrderedDict()
+        self._reports: OrderedDict[tuple[str, str], Report] = OrderedDict()
+        #: The one that is being sent.
+        self._sent: Report | None = None
 
     def after_fork(self) -> None:
         """Leave what is there to the parent."""
@@ -100,29 +107,39 @@ class MemorySpool(Locked):
     def next(self) -> Report | None:
         """See `Spool.next`."""
         with self.lock:
-            if self._reports:
-                return self._reports.popitem(last=False)[1]
-            if not self._sums:
-                return None
-            whose, kept = self._sums.popitem(last=False)
-            taken = list(islice(kept, MOST_COUNTERS))
-            self._kept -= len(taken)
-            report = reported([(place, kept.pop(place)) for place in taken])
-            if kept:
-                self._sums[whose] = kept
-            return report
+            self._sent = self._fresh() or (
+                self._reports.popitem(last=False)[1] if self._reports else None
+            )
+            return self._sent
+
+    def _fresh(self) -> Report | None:
+        """Make a report of a license of which none waits, and keep its sums no more."""
+        if len(self._reports) >= MOST_WAITING:
+            return None
+        whose = next((each for each in self._sums if each not in self._reports), None)
+        if whose is None:
+            return None
+        kept = self._sums.pop(whose)
+        taken = list(islice(kept, MOST_COUNTERS))
+        self._kept -= len(taken)
+        report = reported([(place, kept.pop(place)) for place in taken])
+        if kept:
+            self._sums[whose] = kept
+        return report
 
     def done(self, report: Report) -> None:
-        """Do nothing: it was taken out."""
+        """See `Spool.done`."""
+        self._sent = None
 
     def later(self, report: Report) -> None:
         """See `Spool.later`."""
         with self.lock:
-            self._reports[report.report_id] = report
+            self._sent = None
+            self._reports[report.issuer, report.license_id] = report
 
     def mortal(self) -> int:
         """See `Spool.mortal`."""
-        return self._kept + len(self._reports)
+        return self._kept + len(self._reports) + (self._sent is not None)
 
 
 def reported(counted: Iterable[tuple[Place, Sum]]) -> Report:
@@ -135,4 +152,4 @@ def reported(counted: Iterable[tuple[Place, Sum]]) -> Report:
         for place, used in listed
     ]
     told = {"batch_id": report_id, "license_id": license_id, "counters": counters}
-    return Report(report_id, issuer, json.dumps(told).encode())
+    return Report(report_id, issuer, license_id, json.dumps(told).encode())

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from licet.core import flow
 from licet.core.context import current_entitlements
-from licet.core.entitlements import Entitlements
-from licet.core.flow import Flow
 from licet.core.usage.asked import request_of
-from licet.core.usage.charge import Charge
-from licet.core.usage.consumption import SEATS, charging
+from licet.core.usage.paid import Paid, paid
+from licet.core.usage.use import Use
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NOTHING: Any = object()
 
 
 def consumes(
@@ -58,17 +55,7 @@ def consumes(
         LicenseError: there is no license that holds now: what made it so.
         RuntimeError: no middleware of Licet saw this request.
     """
-    if not isinstance(limit, str) or not limit:
-        raise TypeError("write @consumes('name'), with parentheses and the name of a limit")
-    if by is None and limit == SEATS:
-        raise TypeError("write @consumes('seats', by=…): seats are counted by who sits on them")
-    if not callable(cost):
-        if by is not None and cost != 1:
-            raise TypeError("a user takes one seat: write by= or cost=, not both")
-        if type(cost) is not int or cost < 1:
-            raise TypeError("cost is a whole number of 1 or more, or tells it of a request")
-    elif by is not None:
-        raise TypeError("a user takes one seat: write by= or cost=, not both")
+    use = Use("@consumes", limit, cost, by)
 
     def decorate(function: F) -> F:
         if inspect.isclass(function) or not callable(function):
@@ -76,109 +63,52 @@ def consumes(
                 "@consumes goes on functions and methods; on a class-based view put it on the "
                 "method, or use method_decorator"
             )
-        if inspect.isasyncgenfunction(function):
-            raise TypeError("@consumes cannot follow a generator; call aconsume inside it")
-        told, seated = (cost, False) if by is None else (by, True)
-        return cast("F", _View(function, limit, told, seated).charged())
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError("@consumes cannot follow a generator; call (a)consume inside it")
+        return cast("F", _charged(function, use))
 
     return decorate
 
 
-class _View:
-    """A function, and what its calls use.
+def _charged(function: Callable[..., Any], use: Use) -> Callable[..., Any]:
+    """Return what is called in place of a view."""
+    if inspect.iscoroutinefunction(function):
 
-    Args:
-        function: the view.
-        limit: the name of the limit.
-        told: how much, or what tells of a request how much, or who.
-        seated: whether it tells who.
-    """
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            entitlements = current_entitlements()
+            told = use.tell(entitlements, lambda: request_of(function, args, kwargs))
+            if inspect.isawaitable(told):
+                told = await told
+            paying = await paid(entitlements, use.charging(entitlements, told))
+            return await _awaited(paying, lambda: function(*args, **kwargs))
 
-    def __init__(self, function: Callable[..., Any], limit: str, told: Any, seated: bool) -> None:
-        self._function = function
-        self._limit = limit
-        self._told = told
-        self._seated = seated
+    else:
 
-    def charged(self) -> Callable[..., Any]:
-        """Return what is called in place of the function."""
-        function = self._function
-        if inspect.iscoroutinefunction(function):
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            entitlements = current_entitlements()
+            told = use.tell(entitlements, lambda: request_of(function, args, kwargs))
+            charge = flow.run(use.charging(entitlements, told))
+            try:
+                answer = function(*args, **kwargs)
+            except BaseException:
+                charge.refund()
+                raise
+            if inspect.iscoroutine(answer):
+                return _awaited(Paid(entitlements.charged_so_far(), charge), lambda: answer)
+            if has_failed(answer):
+                charge.refund()
+            return answer
 
-            @functools.wraps(function)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                entitlements = current_entitlements()
-                told = self._tell(entitlements, args, kwargs)
-                if inspect.isawaitable(told):
-                    told = await told
-                charge = await _shielded(self._charging(entitlements, told))
-                return await _awaited(charge, function(*args, **kwargs))
-
-        else:
-
-            @functools.wraps(function)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                entitlements = current_entitlements()
-                told = self._tell(entitlements, args, kwargs)
-                charge = flow.run(self._charging(entitlements, told))
-                try:
-                    answer = function(*args, **kwargs)
-                except BaseException:
-                    charge.refund()
-                    raise
-                if inspect.iscoroutine(answer):
-                    return _awaited(charge, answer)
-                if has_failed(answer):
-                    charge.refund()
-                return answer
-
-        return wrapper
-
-    def _tell(self, entitlements: Entitlements, args: Any, kwargs: Any) -> Any:
-        if not callable(self._told):
-            return self._told
-        # First of all: nobody without a license has anything looked up.
-        entitlements.require_license()
-        if not entitlements:
-            return _NOTHING
-        return self._told(request_of(self._function, args, kwargs))
-
-    def _charging(self, entitlements: Entitlements, told: Any) -> Flow[Charge]:
-        if told is _NOTHING:
-            # Nothing is enforced, and there is no license that could be charged.
-            return Charge(self._limit, 0, None)
-        if self._seated:
-            return (yield from charging(entitlements, self._limit, key=told))
-        return (yield from charging(entitlements, self._limit, told))
+    return wrapper
 
 
-async def _shielded(charging: Flow[Charge]) -> Charge:
-    """Return what was charged.
-
-    What has begun to be charged is charged or not, and it is known which; only then may a
-    cancellation come, and have it given back.
-    """
-    # Here, because whoever imports `licet` need not have an event loop.
-    import anyio
-
-    with anyio.CancelScope(shield=True):
-        charge = await flow.arun(charging)
-    return charge  # noqa: RET504  # a scope may, for all that mypy knows, swallow what is raised
-
-
-async def _awaited(charge: Charge, answering: Coroutine[Any, Any, Any]) -> Any:
+async def _awaited(paying: Paid, answering: Callable[[], Awaitable[Any]]) -> Any:
     """Return what a view answers; give back what it was charged where it fails."""
-    try:
-        answer = await answering
-    except GeneratorExit:
-        # A coroutine that nobody awaits any more is closed wherever it is, and cannot wait.
-        charge.refund()
-        raise
-    except BaseException:
-        await charge.arefund()
-        raise
-    if has_failed(answer):
-        await charge.arefund()
+    async with paying:
+        answer = await answering()
+        paying.failed = has_failed(answer)
     return answer
 
 

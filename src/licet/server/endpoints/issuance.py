@@ -78,9 +78,9 @@ class Issuance:
     async def import_(self, request: Request) -> Response:
         """Issue many, all of them or none; they are answered in the order they came in."""
         content = await read_bytes(request, MAX_IMPORT)
-        by_line = request.headers.get("content-type", "").partition(";")[0].strip() in _LINES
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            orders = await to_thread.run_sync(_orders, content, by_line)
+            orders = await to_thread.run_sync(_orders, content, kind in _LINES)
             issued = await self._issue(request, orders)
         except OrderError as error:
             raise HTTPException(400, f"{error}.") from None

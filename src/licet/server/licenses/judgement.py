@@ -1,8 +1,9 @@
 """Whether a license holds, and in which words that is said: pure, and trusting what it is given.
 
-A no names the reason and the license, and nothing that could be taken for one. When a license
-begins is for whoever asked to see: its claims say so, and a yes carries them (`protocol.md`,
-section 3); an introspection says itself whether it has begun (RFC 7662, section 4).
+A no names the reason and the license, and nothing that could be taken for one. Of a license that
+has ended it says what that was: an application may leave something of it, under its conditions.
+When a license begins is for whoever asked to see: its claims say so, and a yes carries them
+(`protocol.md`, section 3); an introspection says itself whether it has begun (RFC 7662, section 4).
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def validation(
     word = objection(license_, audience, domain, now)
     if word is not None:
         # By its id a no is remembered for key and token alike.
-        return {"valid": False, "error": word, "sub": license_.id}
+        no = {"valid": False, "error": word, "sub": license_.id}
+        return {**no, "license": license_.claims} if word == "expired" else no
     claims = license_.claims
     return {
         "valid": True,

@@ -37,6 +37,14 @@ class KeyInUseError(LicetError):
     """That would leave nothing to sign with, or more keys than gates read."""
 
 
+class _Issuer(Issuer):
+    """An issuer whose caller is somewhere else: it is the answer that has the size."""
+
+    def _oversize(self, size: int) -> None:
+        # Not as a warning of this process, which may make errors of them.
+        logger.warning("a license of %d bytes was signed, more than gates accept by default", size)
+
+
 class SigningKeys:
     """The keys of one issuer.
 
@@ -171,7 +179,7 @@ class SigningKeys:
 
     def _take_over(self, keys: _Keys) -> None:
         self._algorithm = keys[-1].algorithm
-        self._issuer = Issuer(self._name, keys, clock=self._clock)
+        self._issuer = _Issuer(self._name, keys, clock=self._clock)
 
     def _begin(self, connection: sqlite3.Connection, algorithm: str) -> _Keys:
         """Return the keys to start with: those there are, or else a new one."""

@@ -75,9 +75,13 @@ def _signed(question: Question, said: dict[str, Any]) -> Answer:
     claims = said.get("license", {})
     if not isinstance(claims, dict):
         raise Undecided("license")
-    about = signed.license_id(claims, question) or signed.license_id(said, question)
+    named, about = signed.license_id(claims, question), signed.license_id(said, question)
+    if named and about and named != about:
+        raise Undecided("license")
     if said.get("valid") is False:
-        return Denied(_error(said.get("error")), True, said["iat"], about)
+        error = _error(said.get("error"))
+        ended = claims if named and error == "expired" else None
+        return Denied(error, True, said["iat"], named or about, ended)
     if said.get("valid") is not True:
         raise Undecided("valid")
     if "license" not in said:

@@ -1,61 +1,25 @@
-"""Grants: licenses whose verification held, remembered by the digest of their credential.
-
-Only what was verified enters, so strangers cannot fill the cache; and it is keyed by SHA-256 of
-the credential, so that no bearer secret stays in memory.
-"""
+"""One license whose verification held, for as long as that is good for."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
 from functools import partial
+from math import nan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from licet.core.claimed import NO_CLAIMS
-from licet.core.clock import SYSTEM_CLOCK
-from licet.core.errors import LicenseError
-from licet.core.forks import Locked
+from licet.core.clock import END_OF_TIME, SYSTEM_CLOCK
+from licet.core.errors import LicenseError, LicenseUnavailable
+from licet.core.grants.terms import Terms
 from licet.core.lifecycle import PLAIN, Ended, Stage, Standpoint, Status
 from licet.core.token.claims import Claims
 
 if TYPE_CHECKING:
-    from licet.core.constraints.registry import Conditions
     from licet.core.keys.keystore import KeyStore
     from licet.core.revocation.standing import Listing, Standing
     from licet.core.usage.ledger import Ledger
-
-#: What `limits` says where nothing is limited: comparisons with a count do the right thing.
-UNLIMITED = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a license says may be used.
-
-    Attributes:
-        plan: text for people; never decides.
-        features: what `requires_feature` asks for.
-        limits: name to number, `UNLIMITED` where the license says so.
-        scopes: the words of `scope` (RFC 6749, section 3.3).
-        roles: what `requires_role` asks for.
-        conditions: what the request itself has to meet; None for most licenses.
-        periods: limit name to the period it is counted over, where the license says its own.
-        trial: whether it is a license to try.
-        grace: seconds after its end for which it still serves; None where it does not say.
-    """
-
-    plan: str | None
-    features: frozenset[str]
-    limits: Mapping[str, int]
-    scopes: frozenset[str]
-    roles: frozenset[str]
-    conditions: Conditions | None = None
-    periods: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    trial: bool = False
-    grace: float | None = None
 
 
 def enforced(error: LicenseError) -> None:
@@ -189,8 +153,14 @@ class Grant:
 
     def objection(self) -> LicenseError | None:
         """Return why it holds no longer, None while it does: by the clock, and as it stands."""
-        now = self.wall()
-        if now >= self.ends_at:
+        try:
+            now = self.wall()
+        except Exception:
+            # Whatever it was: as a clock that says what is no time.
+            now = nan
+        if not 0.0 <= now < self.ends_at:
+            if not 0.0 <= now <= END_OF_TIME:
+                return LicenseUnavailable("clock")
             later = self.stage.after(self, now)
             if isinstance(later, LicenseError):
                 return later
@@ -213,86 +183,6 @@ def nothing(error: LicenseError) -> Grant:
         leeway=0.0,
         since=0.0,
         until=0.0,
-        wall=partial(float, "inf"),
+        wall=partial(float, END_OF_TIME),
         stage=Ended(error),
     )
-
-
-class GrantStats(NamedTuple):
-    """What became of the questions to a grant cache since its process began.
-
-    Counted without a lock, so that a hit pays next to nothing: under several threads a count may
-    be a little low. They are this process's own; a forked child goes on from its parent's.
-
-    Args:
-        hits: licenses answered from memory.
-        misses: credentials, good or bad, that had to be judged in full.
-        evictions: verdicts that gave way to younger ones because the cache was full.
-        size: verdicts kept now.
-        capacity: how many may be; 0 where the cache is off.
-    """
-
-    hits: int
-    misses: int
-    evictions: int
-    size: int
-    capacity: int
-
-
-class GrantCache(Locked):
-    """Grants by the digest of their credential; the oldest gives way when it is full.
-
-    Readers take no lock. Insertion and eviction are of constant price, whatever the size.
-
-    Args:
-        capacity: how many are kept; 0 keeps none.
-
-    Attributes:
-        hits: counted by who reads, once what was found still holds.
-        misses: counted by who judges.
-        evictions: counted here.
-        forgotten: how often something was to be forgotten.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self._capacity = capacity
-        self.hits = self.misses = self.evictions = self.forgotten = 0
-        # Not a plain dict: finding its oldest key walks over all that were deleted before it.
-        self._grants: OrderedDict[bytes, Grant] = OrderedDict()
-        #: `get(digest)`, bound once: this is the hot path.
-        self.get = self._grants.get
-
-    def __len__(self) -> int:
-        return len(self._grants)
-
-    def put(self, digest: bytes, grant: Grant, forgotten: int | None = None) -> None:
-        """Keep `grant` under `digest`, in place of an older one.
-
-        Args:
-            digest: of its credential.
-            grant: what was found.
-            forgotten: what the attribute said when that began: what was found may be what was
-                forgotten since, and is not kept.
-        """
-        if not self._capacity:
-            return
-        with self.lock:
-            if forgotten is not None and forgotten != self.forgotten:
-                return
-            self._grants.pop(digest, None)
-            self._grants[digest] = grant
-            if len(self._grants) > self._capacity:
-                self._grants.popitem(last=False)
-                self.evictions += 1
-
-    def forget(self, digest: bytes) -> None:
-        """Forget what is kept of one credential."""
-        with self.lock:
-            self.forgotten += 1
-            self._grants.pop(digest, None)
-
-    @property
-    def stats(self) -> GrantStats:
-        """What became of the questions so far."""
-        return GrantStats(self.hits, self.misses, self.evictions, len(self), self._capacity)

@@ -1,8 +1,4 @@
-"""What users need to test licensed code: an issuer, licenses, and entitlements without either.
-
-Decides nothing about licenses: they are signed and read by the same code as real ones. With
-pytest the same names are fixtures; elsewhere call the functions.
-"""
+"""Entitlements for a test, without a token, a middleware or a request."""
 
 from __future__ import annotations
 
@@ -11,84 +7,26 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from licet.core.clock import SYSTEM_CLOCK
 from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.errors import LicenseExpired
 from licet.core.grants import Fixed, Grant
+from licet.core.lifecycle import PLAIN, Course, Standpoint
 from licet.core.terms import read_terms
 from licet.core.token import base64url
 from licet.core.token.claims import Claims
-from licet.issuer import Issuer
-from licet.possession import ProofKey
+from licet.core.values import downgrade
+from licet.testing.licenses import AUDIENCE, HOUR, ISSUER
 
 if TYPE_CHECKING:
     from licet.core.usage.ledger import Ledger
 
-__all__ = [
-    "AUDIENCE",
-    "ISSUER",
-    "ProofKey",
-    "entitled",
-    "license_issuer",
-    "license_settings",
-    "make_license",
-]
-
-ISSUER = "https://licenses.test"
-AUDIENCE = "licet-test"
-HOUR = 3600.0
-
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@functools.cache
-def license_issuer() -> Issuer:
-    """Return the issuer of this test run. To test rotation make one with `Issuer.generate`."""
-    return Issuer.generate(ISSUER)
-
-
-def license_settings(issuer: Issuer | None = None) -> dict[str, Any]:
-    """Return the options with which any adapter accepts the licenses of `issuer`, offline.
-
-    Args:
-        issuer: whose; that of `license_issuer` where not given.
-    """
-    issuer = issuer or license_issuer()
-    return {"issuer": issuer.name, "audience": AUDIENCE, "jwks": issuer.jwks(), "jwks_url": None}
-
-
-def make_license(
-    features: Iterable[str] = (),
-    *,
-    expires_in: float = HOUR,
-    issuer: Issuer | None = None,
-    **arguments: Any,
-) -> str:
-    """Sign a license for `license_settings`.
-
-    Args:
-        features: what it grants.
-        expires_in: seconds from now; a negative number makes one that has ended.
-        issuer: who signs; that of `license_issuer` where not given.
-        **arguments: as `Issuer.issue` takes them; by default for `AUDIENCE`, with the license
-            id `lic_test`. `cnf={"jkt": key.jkt}` binds it to a `ProofKey`; `domains=["testserver"]`
-            makes it hold for that host alone, which Django's test client names only if told to:
-            `client.get(path, headers={"host": "testserver"})`. For `ip_ranges` Starlette's client
-            needs an address: `TestClient(app, client=("127.0.0.1", 50000))`.
-
-    Raises:
-        ValueError: no gate would accept it. To sign that too there is `Issuer.sign`.
-    """
-    if expires_in <= 0:
-        arguments.setdefault("issued_at", SYSTEM_CLOCK.wall() + expires_in - HOUR)
-        expires_in = HOUR
-    license_of = {"audience": AUDIENCE, "subject": "lic_test", **arguments}
-    return (issuer or license_issuer()).issue(
-        features=features, expires_in=expires_in, **license_of
-    )
 
 
 def entitled(
@@ -101,6 +39,9 @@ def entitled(
     customer: str | None = None,
     license_id: str = "lic_test",
     expires_in: float = HOUR,
+    trial: bool = False,
+    grace: int = 0,
+    downgrade_to: Mapping[str, Any] | None = None,
 ) -> _Entitled:
     """Run code as under a license, without a token, a middleware or a request.
 
@@ -119,9 +60,13 @@ def entitled(
         customer: the holder, in words.
         license_id: the license's id.
         expires_in: seconds from now; a negative number makes a license that has ended.
+        trial: whether it is a license to try: its `status` is `TRIAL`.
+        grace: seconds after its end for which it still serves: its `status` is `GRACE` then.
+        downgrade_to: what is left of it after that, as in the setting: `DOWNGRADED`.
 
     Raises:
         LicenseInvalid: no license could say this.
+        ConfigError: nor could `downgrade_to`.
     """
     now = SYSTEM_CLOCK.wall()
     ends = now + expires_in
@@ -129,7 +74,8 @@ def entitled(
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": license_id,
-        "iat": min(now, ends - HOUR),
+        # Grace is never longer than what a license was issued for.
+        "iat": min(now, ends - max(HOUR, grace)),
         "exp": ends,
         "customer": customer,
         "plan": plan,
@@ -138,20 +84,33 @@ def entitled(
         "limits": dict(limits or {}),
         "scope": " ".join(scopes),
         "roles": roles if isinstance(roles, str) else list(roles),
+        "trial": trial or None,
+        "grace": grace or None,
     }
     payload = {name: value for name, value in payload.items() if value is not None}
-    grant = Grant(
-        Claims(ISSUER, license_id, customer, payload["iat"], ends, 0.0, payload),
-        read_terms(payload),
-        leeway=0.0,
-        since=payload["iat"],
-        until=ends,
-        keys=None,
-        thumbprint="",
-        generation=0,
-    )
+    claims = Claims(ISSUER, license_id, customer, payload["iat"], ends, 0.0, payload)
+    stage, terms, lasts = _standpoint(claims, downgrade_to, now)
+    grant = Grant(claims, terms, leeway=lasts, stage=stage, since=payload["iat"], until=inf)
     grant.standing = _Counted()
     return _Entitled(grant, b".%b." % base64url.encode(json.dumps(payload).encode()))
+
+
+def _standpoint(claims: Claims, downgrade_to: Mapping[str, Any] | None, now: float) -> Standpoint:
+    """Return where a license stands; one that has ended is bound all the same, and allows nothing.
+
+    Args:
+        claims: of the license.
+        downgrade_to: what is left of it in the end.
+        now: wall time, seconds since the epoch.
+    """
+    terms, left = read_terms(claims.payload), None
+    if downgrade_to is not None:
+        kept = downgrade("downgrade_to", downgrade_to)
+        left = read_terms({name: value for name, value in kept.items() if value is not None})
+    try:
+        return Course(0.0, downgraded=left).at(claims, terms, now)
+    except LicenseExpired:
+        return Standpoint(PLAIN, terms, 0.0)
 
 
 class _Counted(Fixed):

@@ -1,0 +1,92 @@
+"""The requests that are let in: counted, and one in a while looked at more closely.
+
+Most of them are answered from memory, and must not pay for that. So one in 20 ms goes the longer
+way, and stands for all that came since the last.
+"""
+
+from __future__ import annotations
+
+from licet.core.circumstances import Observer
+from licet.core.clock import Clock
+from licet.core.events.observations import Observations
+from licet.core.facts import RequestFacts
+from licet.core.forks import Locked
+from licet.core.grants import Grant, GrantCache
+
+#: Seconds between two requests that are looked at although all that they need is remembered.
+SAMPLE = 0.02
+
+
+class Admissions(Locked):
+    """Counts for one gate.
+
+    Args:
+        grants: count what they answer from memory; nearly all of that is let in.
+        clock: both clocks.
+        observer: tells the circumstances of a request.
+        observations: look at the requests.
+
+    Attributes:
+        due: how many requests the next that is let in stands for; 0 where it need not be looked
+            at.
+        sample_at: monotonic seconds; from then on a hit is to be had looked at by `sample`.
+    """
+
+    def __init__(
+        self, grants: GrantCache, clock: Clock, observer: Observer, observations: Observations
+    ) -> None:
+        super().__init__()
+        self._grants, self._wall = grants, clock.wall
+        self._observer, self._observations = observer, observations
+        self.due = self._sampled = 0
+        self.sample_at = clock.monotonic() + SAMPLE
+        self._held_up: Grant | None = None
+        # What counts beside the hits, and what the hits count too much.
+        self._judged = self._revisited = self._refused = 0
+
+    @property
+    def count(self) -> int:
+        """How many requests were let in by a license; counted without a lock."""
+        return self._grants.hits - self._revisited - self._refused + self._judged
+
+    def revisited(self) -> None:
+        """Take note of a hit that is counted by `admitted`, if it is let in at all."""
+        self._revisited += 1
+
+    def refused(self) -> None:
+        """Take note of a hit that is not let in, or not yet."""
+        self._refused += 1
+
+    def admitted(self, grant: Grant, facts: RequestFacts) -> None:
+        """Take note of a request that was judged, and is let in."""
+        self._judged += 1
+        self.notice(grant, facts)
+
+    def notice(self, grant: Grant, facts: RequestFacts) -> None:
+        """Have a request looked at that is let in."""
+        with self.lock:
+            self._free_again()
+            times, self.due = max(self.due, 1), 0
+        self._observations.admitted(grant, self._observer.of(facts, self._wall()), times)
+
+    def sample(self, grant: Grant, now: float) -> None:
+        """Have the hit at hand looked at, as one of all that came since the last.
+
+        Args:
+            grant: what is remembered; whoever holds it comes by, be it free or not.
+            now: monotonic seconds.
+        """
+        hits = self._grants.hits + 1
+        with self.lock:
+            if now < self.sample_at:
+                # Another thread came first, and has it looked at already.
+                return
+            self._free_again()
+            if grant.free:
+                self._held_up, grant.free = grant, False
+            self.sample_at = now + SAMPLE
+            self.due, self._sampled = hits - self._sampled, hits
+
+    def _free_again(self) -> None:
+        if self._held_up is not None:
+            self._held_up.free, self._held_up = True, None
