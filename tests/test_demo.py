@@ -24,7 +24,9 @@ import pytest
 
 from licet.cli.demo import table
 from licet.cli.demo.connections import EventStream, Websocket
+from licet.cli.demo.process import Program, ServerFailed
 from licet.cli.demo.scenes import whole_days
+from licet.cli.demo.servers import Servers
 from licet.cli.demo.stage import Answer, Observed, Row
 from licet.core.constraints.window import Windows
 
@@ -32,7 +34,7 @@ for framework in ("django", "flask", "starlette", "fastapi", "uvicorn", "gunicor
     pytest.importorskip(framework)
 
 ROOT = Path(__file__).parents[1]
-#: Seconds; the demo takes about twenty.
+#: Seconds; the demo takes about thirty.
 BOUND = 180
 SCENES = [
     "valid license",
@@ -49,12 +51,25 @@ SCENES = [
     "wrong network",
     "wrong region",
     "outside the window",
+    "the last export",
+    "limit used up",
+    "the last seat",
+    "seats full",
+    "a seat that is kept",
     "origin licensed",
     "wrong origin",
+    "trial",
+    "in grace",
+    "downgraded",
+    "downgraded, too far",
     "holder with its key",
     "stolen, with proof",
     "stolen, another key",
     "stolen, without key",
+    "report: no license",
+    "report: forged",
+    "report: no feature",
+    "report: the summary",
     "on a status list",
     "revoked by list",
     "revoked by push",
@@ -76,15 +91,16 @@ SCENES = [
     "back, issued before",
     "back, revoked before",
 ]
-
-
+#: The scene that is played by a command, and not before all applications.
+SUMMARY = "report: the summary"
+APPLICATIONS = {"Django", "Flask", "Starlette", "FastAPI"}
 #: What the keys of a license server begin with.
 API_KEY = re.compile(r"l[av]k_")
 #: The demo, of which only the first scenes are played.
 FEW = """
 from licet.cli import main
-from licet.cli.demo.scenes import Play
-Play.scenes = Play._licenses
+from licet.cli.demo import scenes
+scenes.scenes = scenes._licenses
 raise SystemExit(main())
 """
 
@@ -153,7 +169,7 @@ def demo(*arguments: str, few: bool = False) -> Iterator[Demo]:
 
 
 def test_every_scene_agrees_in_every_framework() -> None:
-    """The demo plays forty scenes in four frameworks on real servers, and all agree.
+    """The demo plays 53 scenes in four frameworks on real servers, and all agree.
 
     With --serve everything stays up, and the lines printed are answered as the scenes were. The
     keys of its license server are not shown.
@@ -169,24 +185,22 @@ def test_every_scene_agrees_in_every_framework() -> None:
         status, rest = running.end()
     assert (status, rest) == (0, ""), running.said
     assert not API_KEY.search(printed + running.said)
-    assert statuses == [200, 401, 200, 200, 200, 200, 200, 400]
+    assert statuses == [200, 401, 200, 200, 200, 200, 200, 200, 400]
     assert report["agree"] is True
     assert [row["scene"] for row in report["scenes"]] == SCENES
     for row in report["scenes"]:
-        assert {each["app"] for each in row["observed"]} == {
-            "Django",
-            "Flask",
-            "Starlette",
-            "FastAPI",
-        }
+        asked = {"Flask"} if row["scene"] == SUMMARY else APPLICATIONS
+        assert {each["app"] for each in row["observed"]} == asked
         for each in row["observed"]:
-            assert {name: each[name] for name in ("status", "code")} == row["expected"]
+            assert {name: each[name] for name in row["expected"]} == row["expected"]
             assert each["milliseconds"] > 0
     pids = [server["pid"] for server in report["servers"]]
     ports = [server["port"] for server in report["servers"]]
     assert len({*pids}) == len({*ports}) == len(pids) == 6
     shown = table.text([row_of(row) for row in report["scenes"]], [], [])
-    assert "All 200 agree." in shown
+    assert "All 261 agree." in shown
+    for told in ("License-Status: grace; until=", "Retry-After: ", 'RateLimit: "exports";r=0;t='):
+        assert told in shown
     assert max(len(line) for line in shown.splitlines()) <= 100
     assert "\x1b" not in shown
 
@@ -196,9 +210,34 @@ def row_of(told: dict[str, Any]) -> Row:
     observed = []
     for each in told["observed"]:
         server: Any = SimpleNamespace(program=SimpleNamespace(**each))
-        seen = Answer(each["status"], each["code"])
-        observed.append(Observed(server, seen, each["milliseconds"]))
-    return Row(told["scene"], told["path"], Answer(**told["expected"]), observed)
+        observed.append(Observed(server, answer_of(each), each["milliseconds"], (*each["told"],)))
+    return Row(told["scene"], told["path"], answer_of(told["expected"]), observed)
+
+
+def answer_of(told: dict[str, Any]) -> Answer:
+    """Return an answer from what was told of it in JSON."""
+    return Answer(told["status"], told["code"], tuple(told["fields"]))
+
+
+def test_a_field_that_is_missing_is_a_disagreement() -> None:
+    """An answer that lacks a header field it must have is said to, by name."""
+    server: Any = SimpleNamespace(program=SimpleNamespace(app="Flask", server="gunicorn"))
+    seen = [Observed(server, Answer(429, "limit_exceeded"), 1.0)]
+    row = Row("used up", "/export", Answer(429, "limit_exceeded", ("Retry-After",)), seen)
+    assert not row.agrees
+    assert "expected 429 limit_exceeded with Retry-After" in table.disagreements([row])[0]
+
+
+def test_a_command_that_fails_is_a_failed_run(tmp_path: Path) -> None:
+    """What a command prints is had only where it ends well."""
+    with Servers(tmp_path, lambda server: None) as servers:
+        well, badly = (
+            Program("a command", "python", tmp_path, ("-c", script))
+            for script in ("print(17)", "raise SystemExit(3)")
+        )
+        assert servers.output(well) == "17\n"
+        with pytest.raises(ServerFailed, match="a command on python"):
+            servers.output(badly)
 
 
 @pytest.mark.parametrize(

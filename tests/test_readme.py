@@ -35,6 +35,7 @@ from licet.core.keys.jwk import read_jwks
 from licet.core.revocation.statuslist import read_list, read_reference
 from licet.core.settings import Settings
 from licet.core.token import compact
+from licet.core.usage.rates import Rate, rate_fields
 from licet.issuer import Issuer
 from licet.testing import entitled
 from tests import commands, pushed
@@ -207,7 +208,47 @@ def test_the_testing_block() -> None:
     namespace: dict[str, Any] = {"export": export}
     exec(compile(block("from licet.testing"), "README.md", "exec"), namespace)  # noqa: S102
     namespace["test_the_export_runs"]()
-    assert len(seen) == 1
+    namespace["test_in_grace_it_runs_too"]()
+    assert len(seen) == 2
+
+
+def test_a_banner_as_shown() -> None:
+    """Django renders it: nothing of a license that holds, and the days that are left in grace."""
+    pytest.importorskip("django")
+    from django.template import Context, Engine
+
+    import tests.adapters.django_project  # noqa: F401 - configures Django
+
+    engine = Engine(libraries={"licet": "licet.django.templatetags.licet"})
+    page = engine.from_string(blocks("html")[0])
+    with entitled():
+        assert page.render(Context()).strip() == ""
+    with entitled(expires_in=-60, grace=86_400, limits={"exports": 10}):
+        licet.consume("exports", 9)
+        told = page.render(Context()).strip().splitlines()
+    assert told == [
+        "Your license has ended. Days that are left: 1.",
+        "90 % of exports are used.",
+    ]
+
+
+def test_what_callers_are_told_as_shown() -> None:
+    """The fields are those of a limit of 50,000 that is used up, and of the wait that is shown."""
+    _, *lines = blocks("http")[0].splitlines()
+    shown = dict(line.split(": ") for line in lines)
+    rate = Rate("apiCalls", 50_000, 50_000, float(shown.pop("Retry-After")), 86_400.0)
+    assert shown == dict(rate_fields([rate]))
+
+
+def test_every_event_is_in_the_table() -> None:
+    """The README's table of events is the closed list."""
+    table = README.split("| event |")[1].split("\n\n")[0]
+    shown = [
+        name
+        for row in table.splitlines()[2:]
+        for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+    ]
+    assert sorted(shown) == sorted(events.NAMES)
 
 
 def test_a_constraint_of_ones_own(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:

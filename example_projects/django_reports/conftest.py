@@ -37,6 +37,7 @@ def get(license_settings: dict[str, Any]) -> Iterator[Callable[..., tuple[int, A
 
         def get(path: str, **headers: str) -> tuple[int, Any]:
             answer = client.get(path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-            return answer.status_code, answer.json()
+            is_json = "json" in answer["Content-Type"]
+            return answer.status_code, answer.json() if is_json else answer.text
 
         yield get

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
-from fastapi import APIRouter, FastAPI, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, FastAPI, Request, WebSocket
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from fastapi.templating import Jinja2Templates
 from starlette.routing import Route
 
 from licet import Settings, requires_feature, requires_role
 from licet.asgi import WebhookReceiver
-from licet.fastapi import CurrentEntitlements, LicenseMiddleware, RequiresFeature
+from licet.fastapi import Consumes, CurrentEntitlements, LicenseMiddleware, RequiresFeature
+from licet.starlette import license_context
 
 DEFAULTS = {
     "LICET_ISSUER": "http://127.0.0.1:8000",
@@ -29,6 +32,9 @@ DEFAULTS = {
 #: Seconds between two events of /events.
 TICK = 0.5
 
+templates = Jinja2Templates(
+    Path(__file__).parent / "templates", context_processors=[license_context]
+)
 router = APIRouter()
 
 
@@ -37,12 +43,18 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@router.get("/", response_class=HTMLResponse)
+async def overview(request: Request) -> Response:
+    return templates.TemplateResponse(request, "overview.html")
+
+
 @router.get("/me")
 async def me(entitlements: CurrentEntitlements) -> dict[str, Any]:
     return {
         "license": entitlements.license_id,
         "customer": entitlements.customer,
         "plan": entitlements.plan,
+        "status": entitlements.status.value,
         "features": sorted(entitlements.features),
         "roles": sorted(entitlements.roles),
         "seats": entitlements.limit("seats"),
@@ -54,9 +66,19 @@ async def reports() -> dict[str, list[str]]:
     return {"reports": ["revenue", "churn"]}
 
 
-@router.get("/export", dependencies=[RequiresFeature("export")])
+@router.get("/export", dependencies=[RequiresFeature("export"), Consumes("exports")])
 def export() -> dict[str, list[list[str | int]]]:
     return {"rows": [["month", "revenue"], ["2026-01", 1200]]}
+
+
+def user_of(request: Request) -> str:
+    """Return who asks: in your application whoever is logged in."""
+    return request.headers.get("X-User", "somebody")
+
+
+@router.get("/workspace", dependencies=[Consumes("seats", by=user_of)])
+async def workspace(request: Request) -> dict[str, str]:
+    return {"user": user_of(request)}
 
 
 @router.get("/admin-report")

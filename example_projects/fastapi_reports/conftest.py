@@ -18,6 +18,7 @@ def get(license_settings: dict[str, Any]) -> Callable[..., tuple[int, Any]]:
 
     def get(path: str, **headers: str) -> tuple[int, Any]:
         answer = client.get(path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-        return answer.status_code, answer.json()
+        is_json = "json" in answer.headers["content-type"]
+        return answer.status_code, answer.json() if is_json else answer.text
 
     return get

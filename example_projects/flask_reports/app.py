@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Request, Response, g, render_template, request
 from flask.typing import ResponseReturnValue
 
-from licet import Settings, requires_feature, requires_role
+from licet import Settings, consumes, requires_feature, requires_role
 from licet.flask import Licet, webhook_blueprint
 
 DEFAULTS = {"LICET_ISSUER": "http://127.0.0.1:8000", "LICET_AUDIENCE": "acme-reports"}
@@ -34,6 +34,11 @@ def health() -> ResponseReturnValue:
     return {"status": "ok"}
 
 
+@pages.get("/")
+def overview() -> ResponseReturnValue:
+    return render_template("overview.html")
+
+
 @pages.get("/me")
 def me() -> ResponseReturnValue:
     entitlements = g.entitlements
@@ -41,6 +46,7 @@ def me() -> ResponseReturnValue:
         "license": entitlements.license_id,
         "customer": entitlements.customer,
         "plan": entitlements.plan,
+        "status": entitlements.status.value,
         "features": sorted(entitlements.features),
         "roles": sorted(entitlements.roles),
         "seats": entitlements.limit("seats"),
@@ -55,8 +61,20 @@ def reports() -> ResponseReturnValue:
 
 @pages.get("/export")
 @requires_feature("export")
+@consumes("exports")
 def export() -> ResponseReturnValue:
     return {"rows": [["month", "revenue"], ["2026-01", 1200]]}
+
+
+def user_of(request: Request) -> str:
+    """Return who asks: in your application whoever is logged in, `current_user.id`."""
+    return request.headers.get("X-User", "somebody")
+
+
+@pages.get("/workspace")
+@consumes("seats", by=user_of)
+def workspace() -> ResponseReturnValue:
+    return {"user": user_of(request)}
 
 
 @pages.get("/admin-report")

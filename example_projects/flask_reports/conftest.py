@@ -17,6 +17,6 @@ def get(license_settings: dict[str, Any]) -> Callable[..., tuple[int, Any]]:
 
     def get(path: str, **headers: str) -> tuple[int, Any]:
         answer = client.get(path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-        return answer.status_code, answer.get_json()
+        return answer.status_code, answer.get_json() if answer.is_json else answer.text
 
     return get

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.templating import Jinja2Templates
 from starlette.websockets import WebSocket
 
-from licet import Settings, requires_feature, requires_role
+from licet import Settings, consumes, requires_feature, requires_role
 from licet.asgi import WebhookReceiver
-from licet.starlette import LicenseMiddleware
+from licet.starlette import LicenseMiddleware, license_context
 
 DEFAULTS = {
     "LICET_ISSUER": "http://127.0.0.1:8000",
@@ -31,9 +33,17 @@ DEFAULTS = {
 #: Seconds between two events of /events.
 TICK = 0.5
 
+templates = Jinja2Templates(
+    Path(__file__).parent / "templates", context_processors=[license_context]
+)
+
 
 async def health(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
+
+
+async def overview(request: Request) -> Response:
+    return templates.TemplateResponse(request, "overview.html")
 
 
 async def me(request: Request) -> JSONResponse:
@@ -43,6 +53,7 @@ async def me(request: Request) -> JSONResponse:
             "license": entitlements.license_id,
             "customer": entitlements.customer,
             "plan": entitlements.plan,
+            "status": entitlements.status.value,
             "features": sorted(entitlements.features),
             "roles": sorted(entitlements.roles),
             "seats": entitlements.limit("seats"),
@@ -56,8 +67,19 @@ async def reports(request: Request) -> JSONResponse:
 
 
 @requires_feature("export")
+@consumes("exports")
 async def export(request: Request) -> JSONResponse:
     return JSONResponse({"rows": [["month", "revenue"], ["2026-01", 1200]]})
+
+
+def user_of(request: Request) -> str:
+    """Return who asks: in your application whoever is logged in."""
+    return request.headers.get("X-User", "somebody")
+
+
+@consumes("seats", by=user_of)
+async def workspace(request: Request) -> JSONResponse:
+    return JSONResponse({"user": user_of(request)})
 
 
 @requires_role("admin")
@@ -89,9 +111,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     settings = settings or Settings.from_env(DEFAULTS | os.environ)
     routes: list[BaseRoute] = [
         Route("/health", health),
+        Route("/", overview),
         Route("/me", me),
         Route("/reports", reports),
         Route("/export", export),
+        Route("/workspace", workspace),
         Route("/admin-report", admin_report),
         Route("/events", events),
         WebSocketRoute("/live", live),

@@ -12,7 +12,7 @@ from licet.issuer import Issuer
 Get = Callable[..., tuple[int, Any]]
 Make = Callable[..., str]
 
-LICENSED = ["/me", "/reports", "/export", "/admin-report"]
+LICENSED = ["/", "/me", "/reports", "/export", "/workspace", "/admin-report"]
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -33,8 +33,9 @@ def test_everything_else_needs_a_license(get: Get, path: str) -> None:
 
 @pytest.mark.parametrize("path", LICENSED)
 def test_a_full_license_opens_everything(get: Get, make_license: Make, path: str) -> None:
-    """A license with both features and the role opens each page."""
-    token = make_license(["analytics", "export"], roles=["admin"])
+    """A license with both features, the limits and the role opens each page."""
+    limits = {"exports": 10, "seats": 10}
+    token = make_license(["analytics", "export"], roles=["admin"], limits=limits)
     status, _ = get(path, **bearer(token))
     assert status == 200
 
@@ -54,6 +55,7 @@ def test_me_shows_the_entitlements(get: Get, make_license: Make) -> None:
             "license": "lic_test",
             "customer": "Example GmbH",
             "plan": "professional",
+            "status": "active",
             "features": ["analytics", "export"],
             "roles": ["admin"],
             "seats": 10,
@@ -82,6 +84,46 @@ def test_a_license_ends(get: Get, make_license: Make) -> None:
     """A license that ended a minute ago is 401."""
     status, body = get("/me", **bearer(make_license(expires_in=-60)))
     assert (status, body["code"]) == (401, "license_expired")
+
+
+def test_a_license_may_end_softly(get: Get, make_license: Make) -> None:
+    """In its grace it serves as before, and the page tells its users of it."""
+    ended = bearer(make_license(["analytics"], expires_in=-60, grace=600))
+    assert get("/reports", **ended)[0] == 200
+    assert "Days that Reports still serves: 1." in get("/", **ended)[1]
+
+
+def test_a_trial_is_told_of(get: Get, make_license: Make) -> None:
+    """The page tells its users that they are trying, and for how long."""
+    trial = bearer(make_license(trial=True))
+    assert "You are trying Reports. Days left: 1." in get("/", **trial)[1]
+
+
+def test_exports_are_counted(get: Get, make_license: Make) -> None:
+    """Of two exports of a license for one the second is 429."""
+    token = bearer(make_license(["export"], limits={"exports": 1}))
+    assert get("/export", **token)[0] == 200
+    status, body = get("/export", **token)
+    assert (status, body["code"]) == (429, "limit_exceeded")
+
+
+def test_what_is_nearly_used_up_is_told_of(get: Get, make_license: Make) -> None:
+    """From four fifths of a limit on the page tells its users of it."""
+    token = bearer(make_license(["export"], limits={"exports": 5}))
+    for _ in range(3):
+        assert get("/export", **token)[0] == 200
+    assert "exports" not in get("/", **token)[1]
+    assert get("/export", **token)[0] == 200
+    assert "80 % of your exports are used." in get("/", **token)[1]
+
+
+def test_a_workspace_has_seats(get: Get, make_license: Make) -> None:
+    """With one seat there is one user; who has it keeps it, and the next is 429."""
+    token = bearer(make_license(limits={"seats": 1}))
+    assert get("/workspace", **token, X_User="ann") == (200, {"user": "ann"})
+    status, body = get("/workspace", **token, X_User="bob")
+    assert (status, body["code"]) == (429, "seat_limit_exceeded")
+    assert get("/workspace", **token, X_User="ann")[0] == 200
 
 
 def test_a_license_for_another_product_is_none(get: Get, make_license: Make) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from licet.core.clock import SYSTEM_CLOCK
 from licet.core.constraints.domain import suffixes
+from licet.core.installation.mark import PLACE, Mark
+from licet.core.installation.state import FILE, State
 from licet.possession import ProofKey
 from tests.commands import Said
 from tests.doctor.documents import status_list
@@ -57,6 +61,12 @@ def over(ward: Ward) -> Said:
 @shows("license_in_grace")
 def in_grace(ward: Ward) -> Said:
     return with_claims(ward, iat=now() - 2 * DAY, exp=now() - 3600, grace=DAY)
+
+
+@shows("license_downgraded")
+def downgraded(ward: Ward) -> Said:
+    left = 'downgrade_to={"plan": "free"}'
+    return with_claims(ward, "--set", left, iat=now() - 2 * DAY, exp=now() - 3600)
 
 
 @shows("license_not_active")
@@ -168,6 +178,11 @@ def for_pages(ward: Ward) -> Said:
     return with_claims(ward, "--set", "domain_from=origin", domains=["app.example"])
 
 
+@shows("license_needs_store")
+def counted(ward: Ward) -> Said:
+    return with_claims(ward, limits={"apiCalls": 50_000, "exports": "unlimited"})
+
+
 @shows("license_needs_extra")
 def without_the_list(ward: Ward) -> Said:
     ward.patch.setattr(suffixes, "_list", None)
@@ -218,3 +233,28 @@ def revoked(ward: Ward) -> Said:
     uri = status_list(ward, {7: "revoked"})
     origin = f"status_origins=http://127.0.0.1:{ward.plain.port}"
     return with_claims(ward, "--set", origin, status=_status(uri))
+
+
+def remembering(ward: Ward, state: Path) -> Said:
+    """Have an installation looked at that remembers the time."""
+    url, file = ward.serve(served()), ward.directory / "license.jwt"
+    file.write_text(license_token(), encoding="ascii")
+    installed = ("--set", f"license=file:{file}", "--set", f"license_state={state}")
+    return ward.visit(url, *APPLICATION, "--jwks-url", url, *installed)
+
+
+@shows("clock_behind_state")
+def set_back(ward: Ward) -> Said:
+    directory = ward.directory / "state"
+    state = State(str(directory), SYSTEM_CLOCK, print)
+    state.change(PLACE, Mark(now() + 2.0 * DAY).added, DAY).run()
+    return remembering(ward, directory)
+
+
+@shows("state_unreadable")
+def damaged(ward: Ward) -> Said:
+    directory = ward.directory / "state"
+    directory.mkdir(0o700)
+    (directory / FILE).touch(0o666)
+    (directory / FILE).chmod(0o666)
+    return remembering(ward, directory)

@@ -77,6 +77,27 @@ def no_endpoint(ward: Ward) -> Said:
     return asked(ward, ward.serve(reply(404), "/validate"))
 
 
+@shows("webhook_not_found")
+def nobody_to_tell(ward: Ward) -> Said:
+    return telling(ward, 404)
+
+
+def telling(ward: Ward, status: int) -> Said:
+    """Have the address looked at that events go to."""
+    url = ward.serve(reply(status), "/CANARY")
+    secret = "whsec_" + "A" * 32
+    return ward.by_environment(
+        url,
+        {
+            "issuer": ISSUER_NAME,
+            "audience": AUDIENCE,
+            "jwks_url": ward.serve(served()),
+            "webhook_url": url,
+            "webhook_secret": secret,
+        },
+    )
+
+
 # -- settings --------------------------------------------------------------------------------------
 
 
@@ -107,6 +128,18 @@ def exposed(ward: Ward) -> Said:
     url = ward.serve(served())
     insecure = "insecure_http_hosts=licenses.internal"
     return ward.visit(url, *APPLICATION, "--jwks-url", url, "--set", insecure)
+
+
+@shows("settings_mode_report")
+def only_looking(ward: Ward) -> Said:
+    url = ward.serve(served())
+    return ward.visit(url, *APPLICATION, "--jwks-url", url, "--set", "mode=report")
+
+
+@shows("settings_mode_off")
+def looking_away(ward: Ward) -> Said:
+    url = ward.serve(served())
+    return ward.visit(url, *APPLICATION, "--jwks-url", url, "--set", "mode=off")
 
 
 @shows("settings_no_gate")

@@ -7,7 +7,8 @@ import pytest
 from licet.cli import findings
 from tests.core.loopback import Request, reply
 from tests.doctor.licenses import with_claims
-from tests.doctor.ward import Ward, codes, good, now
+from tests.doctor.servers import telling
+from tests.doctor.ward import APPLICATION, Ward, codes, found, good, now
 from tests.licenses import AUDIENCE, ISSUER_NAME, license_token
 
 
@@ -73,6 +74,77 @@ def test_when_a_license_is_soon_to_end(days: int, whole: int, told: bool, ward: 
     end = now() + days * 86_400
     said = with_claims(ward, iat=end - whole * 86_400, exp=end)
     assert ("license_expires_soon" in codes(said)) is told
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({}, "license_in_grace"),
+        ({"grace": 60}, "license_expired"),
+        ({"trial": True}, "license_expired"),
+    ],
+)
+def test_an_installation_has_its_grace(claims: dict[str, object], code: str, ward: Ward) -> None:
+    """Where the license does not say, it is that of the settings; and a trial has none."""
+    over = {"iat": now() - 90 * 86_400, "exp": now() - 3600, **claims}
+    file = ward.directory / "license.jwt"
+    file.write_text(license_token(**over), encoding="ascii")
+    url = ward.serve(good)
+    installed = (*APPLICATION, "--jwks-url", url, "--set", f"license=file:{file}")
+    said = ward.visit(url, *installed)
+    assert code in codes(said)
+    assert ("license_holds" in codes(said)) is (code == "license_in_grace")
+    # One that a request brings has no grace but its own.
+    assert "license_expired" in codes(with_claims(ward, **over))
+
+
+def test_grace_is_earned(ward: Ward) -> None:
+    """Where a state remembers what was seen, that is what its grace depends on."""
+    (state := ward.directory / "state").mkdir(mode=0o700)
+    file = ward.directory / "license.jwt"
+    file.write_text(license_token(iat=now() - 90 * 86_400, exp=now() - 3600), encoding="ascii")
+    url = ward.serve(good)
+    places = ("--set", f"license=file:{file}", "--set", f"license_state={state}")
+    said = ward.visit(url, *APPLICATION, "--jwks-url", url, *places)
+    assert "if it was seen here" in found(said, "license_in_grace")["detail"]
+    assert not any(state.iterdir())
+
+
+def test_a_trial_is_told_from_others(ward: Ward) -> None:
+    """That it is one stands beside when it ends."""
+    said = with_claims(ward, trial=True)
+    assert "it is a trial, and lasts until" in found(said, "license_current")["detail"]
+
+
+def test_what_is_not_limited_needs_no_store(ward: Ward) -> None:
+    """Nor does a license whose limits are counted where all workers see them."""
+    free = with_claims(ward, limits={"exports": "unlimited"})
+    shared = with_claims(ward, "--set", f"store=sqlite:///{ward.directory}/licet.db")
+    for said in (free, shared):
+        assert "license_needs_store" not in codes(said)
+
+
+def test_where_use_is_reported_our_key_is_told(ward: Ward) -> None:
+    """The endpoint takes the key of the questions, and is looked at in the same way."""
+    url = ward.serve(reply(401), "/usage")
+    said = ward.by_environment(
+        url,
+        {
+            "issuer": ISSUER_NAME,
+            "audience": AUDIENCE,
+            "jwks_url": ward.serve(good),
+            "validation_url": ward.serve(reply(405), "/validate"),
+            "usage_url": url,
+            "validation_credentials": "lvk_CANARY",
+        },
+    )
+    assert "credentials_refused" in codes(said)
+    assert "CANARY" not in said.out + said.err
+
+
+def test_who_takes_events_may_take_no_get(ward: Ward) -> None:
+    """A 405 is no reason for worry."""
+    assert "webhook_not_found" not in codes(telling(ward, 405))
 
 
 def test_a_license_without_settings(ward: Ward) -> None:

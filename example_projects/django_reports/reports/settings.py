@@ -19,12 +19,13 @@ WSGI_APPLICATION = "reports.wsgi.application"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-INSTALLED_APPS = ["licet.django"]
+INSTALLED_APPS = ["licet.django", "reports"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "licet.django.middleware.LicenseMiddleware",
 ]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
 LICET_SETTINGS = Settings.from_env(
     {

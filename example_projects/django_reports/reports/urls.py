@@ -10,9 +10,11 @@ from reports import views
 
 urlpatterns = [
     path("health", views.health),
+    path("", views.overview),
     path("me", views.me),
     path("reports", views.reports),
     path("export", views.export),
+    path("workspace", views.workspace),
     path("admin-report", views.admin_report),
     path("events", views.events),
 ]

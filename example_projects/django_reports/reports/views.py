@@ -7,9 +7,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import render
 
-from licet import requires_feature, requires_role
+from licet import consumes, requires_feature, requires_role
 from licet.django.decorators import license_exempt
 
 #: Seconds between two events of /events.
@@ -22,6 +23,10 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def overview(request: HttpRequest) -> HttpResponse:
+    return render(request, "overview.html")
+
+
 def me(request: HttpRequest) -> JsonResponse:
     entitlements = request.entitlements
     return JsonResponse(
@@ -29,6 +34,7 @@ def me(request: HttpRequest) -> JsonResponse:
             "license": entitlements.license_id,
             "customer": entitlements.customer,
             "plan": entitlements.plan,
+            "status": entitlements.status.value,
             "features": sorted(entitlements.features),
             "roles": sorted(entitlements.roles),
             "seats": entitlements.limit("seats"),
@@ -42,8 +48,19 @@ def reports(request: HttpRequest) -> JsonResponse:
 
 
 @requires_feature("export")
+@consumes("exports")
 async def export(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"rows": [["month", "revenue"], ["2026-01", 1200]]})
+
+
+def user_of(request: HttpRequest) -> str:
+    """Return who asks: in your application whoever is logged in, `request.user.pk`."""
+    return request.headers.get("X-User", "somebody")
+
+
+@consumes("seats", by=user_of)
+def workspace(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"user": user_of(request)})
 
 
 @requires_role("admin")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from licet.cli.command import add_json, command
 
 if TYPE_CHECKING:
-    from licet.cli.demo.servers import Server
+    from licet.cli.demo.process import Server
 
 ISSUER = "https://licenses.acme.example"
 _DESCRIPTION = """\
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         _tell(f'the demo needs {", ".join(missing)}: pip install "licet[demo]"')
         return 2
 
-    from licet.cli.demo.servers import ServerFailed
+    from licet.cli.demo.process import ServerFailed
 
     try:
         return _play(arguments)
@@ -67,8 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _play(arguments: argparse.Namespace) -> int:
     from licet.cli.demo import programs, table
     from licet.cli.demo.licenses import Vendor
+    from licet.cli.demo.play import Play
     from licet.cli.demo.questions import CACHE_FOR, ONLINE
-    from licet.cli.demo.scenes import AUDIENCE, SETTINGS, Play
+    from licet.cli.demo.scenes import AUDIENCE, SETTINGS, scenes
     from licet.cli.demo.servers import SERVER, Servers
     from licet.cli.demo.withdrawals import STATUS_TTL
 
@@ -105,7 +106,7 @@ def _play(arguments: argparse.Namespace) -> int:
             Vendor(license_server.url, license_server.told["admin_key"]) as vendor,
             Play(servers, license_server, apps, vendor, settings, asking) as play,
         ):
-            rows = list(play.scenes())
+            rows = list(scenes(play))
             if arguments.serve:
                 token = play.full()
         report = (rows, [play.license_server, *apps], _curl(apps, token))
@@ -134,6 +135,7 @@ def _curl(apps: list[Server], token: str | None) -> list[str]:
         f"curl -i {apps[0].url}/health",
         f"curl -i {apps[0].url}/me",
         *(f'curl -i -H "Authorization: Bearer {held}" {app.url}/reports' for app in apps),
+        f'curl -i -H "Authorization: Bearer {held}" {apps[0].url}/export',
         f'curl -i -H "Authorization: Bearer {held}" -H "X-License-Token: {held}" {apps[0].url}/me',
     ]
 

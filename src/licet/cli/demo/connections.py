@@ -15,7 +15,7 @@ from typing import Literal
 
 import httpx
 
-from licet.cli.demo.servers import Server
+from licet.cli.demo.process import Server
 
 #: The close code of who is refused by policy (RFC 6455, section 7.4.1).
 POLICY_VIOLATION = 1008

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from licet.cli.demo.servers import ServerFailed
+from licet.cli.demo.process import ServerFailed
 from licet.core.token import base64url
 from licet.issuer import Issuer
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import licet
-from licet.cli.demo.servers import Program, Server
+from licet.cli.demo.process import Program, Server
 
 #: In a wheel the examples lie inside the package, in a checkout beside it.
 PLACES = (
@@ -51,7 +51,7 @@ def at_its_address(server: Server) -> Program:
 def applications() -> list[Program]:
     """Return the example applications, each with a server that is installed here."""
     django, flask = EXAMPLES / "django_reports", EXAMPLES / "flask_reports"
-    django_asgi = _uvicorn("--lifespan", "off", "reports.asgi:application")
+    django_asgi = _uvicorn("reports.asgi:application")
     factory = _uvicorn("--factory", "app:create_app")
     programs = [
         Program("Django", "uvicorn", django, django_asgi),
@@ -71,6 +71,12 @@ def applications() -> list[Program]:
         Program("Django", "gunicorn", django, _gunicorn("reports.wsgi")),
         *programs,
     ]
+
+
+def summary() -> Program:
+    """Return the command that tells what the applications would have refused."""
+    arguments = ("-m", "flask", "license", "check", "--json")
+    return Program("flask license check", "click", EXAMPLES / "flask_reports", arguments)
 
 
 def missing() -> list[str]:

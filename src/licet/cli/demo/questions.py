@@ -9,17 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from licet.cli import welcome
 from licet.cli.demo import programs
 from licet.cli.demo.headers import HOST, bearer, forwarded
 from licet.cli.demo.licenses import Opaque
-from licet.cli.demo.servers import Server
+from licet.cli.demo.play import Play
+from licet.cli.demo.process import Server
 from licet.cli.demo.stage import Row
-
-if TYPE_CHECKING:
-    from licet.cli.demo.scenes import Play
 
 #: Seconds that a yes of the license server is enough; short, so that an outage can be watched.
 CACHE_FOR = 1
@@ -31,7 +28,7 @@ ONLINE = {
 
 
 def questions(play: Play, young: float) -> Iterator[Row]:
-    """Play; whoever asks never has the key set.
+    """Play applications that ask the license server because they never have the key set.
 
     Args:
         play: whose license server is asked.

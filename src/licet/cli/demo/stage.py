@@ -11,28 +11,35 @@ from typing import NamedTuple, Self
 import httpx
 
 from licet.cli.demo.connections import Connection, EventStream, Headers, State, Unopened, Websocket
-from licet.cli.demo.servers import Server
+from licet.cli.demo.process import Server
 
 
 class Answer(NamedTuple):
-    """A status and the `code` of the problem; no status where there was no answer.
+    """What counts of an answer.
 
     Of a connection that was left open: its state, and the `code` of why it ended.
+
+    Attributes:
+        status: of the response; None where there was none.
+        code: of the problem; of a page that tells where the license stands, that.
+        fields: those header fields that it has of the ones that are looked for.
     """
 
     status: int | State
     code: str | None = None
+    fields: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.status or 'no answer'} {self.code or ''}".rstrip()
 
 
 class Observed(NamedTuple):
-    """What one application answered, after how many milliseconds."""
+    """What one application answered, after how many milliseconds, and what its fields said."""
 
     server: Server
     answer: Answer
     milliseconds: float
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Stage(AbstractContextManager["Stage"]):
         code: str | None = None,
         *,
         path: str = "/reports",
+        fields: tuple[str, ...] = (),
         within: float = 0.0,
         at: list[Server] | None = None,
     ) -> Row:
@@ -83,10 +91,11 @@ class Stage(AbstractContextManager["Stage"]):
             status: what must be answered.
             code: and for what reason.
             path: what is asked for.
+            fields: names of header fields that the answer must have.
             within: seconds that an application has to come round to it.
             at: the applications; all, where not given.
         """
-        expected = Answer(status, code)
+        expected = Answer(status, code, fields)
         observed = [self._observe(app, path, headers, expected, within) for app in at or self.apps]
         return Row(name, path, expected, observed)
 
@@ -135,7 +144,7 @@ class Stage(AbstractContextManager["Stage"]):
         return connection
 
     def _refusal(self, url: str, headers: Headers) -> str | None:
-        return self._ask(url, headers).code
+        return self._ask(url, headers)[0].code
 
     def _observe(
         self, app: Server, path: str, headers: Headers, expected: Answer, within: float
@@ -143,19 +152,25 @@ class Stage(AbstractContextManager["Stage"]):
         deadline = time.monotonic() + within
         while True:
             began = time.perf_counter()
-            answer = self._ask(app.url + path, headers)
+            answer, told = self._ask(app.url + path, headers, expected.fields)
             milliseconds = (time.perf_counter() - began) * 1000
             lost = answer.status is None
             if answer == expected or lost or time.monotonic() >= deadline:
-                return Observed(app, answer, milliseconds)
+                return Observed(app, answer, milliseconds, told)
             time.sleep(0.02)
 
-    def _ask(self, url: str, headers: Headers) -> Answer:
+    def _ask(
+        self, url: str, headers: Headers, fields: tuple[str, ...] = ()
+    ) -> tuple[Answer, tuple[str, ...]]:
+        """Return what is answered, and what those of `fields` say that it has."""
         try:
             response = self._client.get(url, headers=headers)
         except httpx.HTTPError:
-            return Answer(None)
+            return Answer(None), ()
         code = None
         with suppress(ValueError, AttributeError):
-            code = response.json().get("code")
-        return Answer(response.status_code, code)
+            body = response.json()
+            code = body.get("code") if response.is_error else body.get("status")
+        found = tuple(name for name in fields if name in response.headers)
+        told = tuple(f"{name}: {response.headers[name]}" for name in found)
+        return Answer(response.status_code, code, found), told

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from licet.cli.demo.servers import Server
-from licet.cli.demo.stage import Observed, Row
+from licet.cli.demo.process import Server
+from licet.cli.demo.stage import Answer, Observed, Row
 
 GREEN, RED, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
@@ -26,6 +26,7 @@ def text(
         "",
         verdict(rows),
         *disagreements(rows),
+        *told(rows),
         "",
         *(f"{server.program!s:<26} pid {server.pid:<8} {server.url}" for server in servers),
         "",
@@ -48,6 +49,7 @@ def document(rows: Sequence[Row], servers: Sequence[Server], curl: Iterable[str]
                         "app": each.server.program.app,
                         "server": each.server.program.server,
                         **each.answer._asdict(),
+                        "told": [*each.told],
                         "milliseconds": round(each.milliseconds, 1),
                         "agrees": each.answer == row.expected,
                     }
@@ -79,11 +81,27 @@ def verdict(rows: Sequence[Row]) -> str:
 def disagreements(rows: Sequence[Row]) -> list[str]:
     """Return a line for each answer that was not the expected one."""
     return [
-        f"  {row.scene}, {each.server.program}: expected {row.expected}, observed {each.answer}"
+        f"  {row.scene}, {each.server.program}: "
+        f"expected {_whole(row.expected)}, observed {_whole(each.answer)}"
         for row in rows
         for each in row.observed
         if each.answer != row.expected
     ]
+
+
+def told(rows: Sequence[Row]) -> list[str]:
+    """Return what an application told beside its answer, in the scenes in which that counts."""
+    lines = [""]
+    for row in rows:
+        name = row.scene
+        for field in row.observed[0].told:
+            lines.append(f"{name:<21}{field}")
+            name = ""
+    return lines if lines[1:] else []
+
+
+def _whole(answer: Answer) -> str:
+    return f"{answer} with {', '.join(answer.fields)}" if answer.fields else str(answer)
 
 
 def _line(scene: str, expected: str, cells: Iterable[str]) -> str:

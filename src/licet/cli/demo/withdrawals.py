@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from licet.cli.demo.headers import bearer
 from licet.cli.demo.licenses import end_of, id_of
+from licet.cli.demo.play import Play
 from licet.cli.demo.stage import Row
-
-if TYPE_CHECKING:
-    from licet.cli.demo.scenes import Play
 
 #: Seconds that a copy of the status list is fresh; short, so that it can be watched.
 STATUS_TTL = 1
@@ -24,7 +21,7 @@ MOMENT = 5
 
 
 def withdrawals(play: Play, secret: str) -> Iterator[Row]:
-    """Play.
+    """Play licenses that are revoked, suspended and resumed, and connections that end with them.
 
     Args:
         play: whose applications take webhooks.

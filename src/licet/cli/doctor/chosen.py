@@ -43,6 +43,12 @@ CLIENT_CERTIFICATE = Kind(
     "warning",
     "put the next certificate in its place; it is loaded within a second",
 )
+REPORTING = Kind(
+    "settings_mode_report",
+    "warning",
+    "see what `manage.py license_check` or `flask license check` counts, then remove LICET_MODE",
+)
+OFF = Kind("settings_mode_off", "warning", "remove LICET_MODE")
 
 #: Stands for whoever issues and buys, where nobody said who that is.
 _NOBODY = {"LICET_ISSUER": "https://issuer.invalid", "LICET_AUDIENCE": "anything"}
@@ -87,6 +93,10 @@ def read(arguments: argparse.Namespace) -> Chosen:
 
 
 def _unwise(made: Settings) -> Iterator[Finding]:
+    if made.mode == "report":
+        yield REPORTING("mode is report: licenses are judged, and everything passes")
+    elif made.mode == "off":
+        yield OFF("mode is off: no license is looked at, and everything passes")
     for issuer, one in made.by_issuer.items():
         if one.validation_url is not None and one.validation_credentials is None:
             yield NO_CREDENTIALS(

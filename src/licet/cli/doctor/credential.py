@@ -14,7 +14,7 @@ from licet.cli.doctor.patience import OutOfTime, Patience
 from licet.cli.findings import Reading
 from licet.cli.output import tell
 from licet.core.clock import SYSTEM_CLOCK
-from licet.core.installation.license import LicenseSource
+from licet.core.installation.source import LicenseSource
 from licet.core.keys.jwk import KeySet
 from licet.core.settings import Settings
 
@@ -92,7 +92,7 @@ def _token(
     yield from licenses.size(reading, settings)
     if claims is None:
         return
-    yield from licenses.times(claims, now, settings.leeway, settings.refresh_url is not None)
+    yield from licenses.times(claims, now, settings)
     if chosen.given:
         yield from fit.by_settings(reading, settings)
         yield from needs.examine(claims, settings)

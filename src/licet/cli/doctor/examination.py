@@ -20,6 +20,7 @@ from licet.cli.doctor import (
     environment,
     keys,
     needs,
+    remembered,
     server,
     target,
     tls,
@@ -85,8 +86,9 @@ class Examination:
             for group in self._place(place, targets):
                 self._found.update(finding.kind for finding in group.findings)
                 yield group
-        if unheeded := list(environment.examine(self._found)):
-            yield Group("environment", unheeded)
+        remembered_time = remembered.examine(self._settings, self._wall())
+        if around := [*environment.examine(self._found), *remembered_time]:
+            yield Group("environment", around)
         if self._credential is not None:
             served = Served(self._keys, any(kind.severity == "fault" for kind in self._found))
             found = credential.examine(
@@ -142,13 +144,15 @@ class Examination:
         return answer.get(self._transport, url, self._patience, headers=headers)
 
     def _target(self, each: Target, got: Response | Finding) -> Iterator[Finding]:
-        if each.role == "validation":
+        if each.role in ("validation", "usage"):
             one = self._settings.by_issuer[each.issuer]
             yield from server.credentials(each.url, one.validation_credentials, self._get)
         elif isinstance(got, Finding):
             yield keys.too_large() if got.kind is answer.TOO_LARGE and each.role == "keys" else got
         elif each.role == "refresh":
             yield from server.endpoint(got)
+        elif each.role == "webhook":
+            yield from server.receiver(got)
         elif wrong := answer.judged(got):
             yield wrong
         elif each.role == "keys":

@@ -71,7 +71,6 @@ def _without_traces(settings: Settings) -> Settings:
         settings,
         issuers=issuers,
         jwks_snapshot=None,
-        license=None,
         license_state=None,
         refresh_url=None,
         sources=settings.sources or None,

@@ -12,10 +12,13 @@ from licet.cli import findings
 from licet.cli.doctor.finding import Finding, Kind
 from licet.cli.moments import told
 from licet.cli.remedies import explain
+from licet.core.assembly.trust import course
 from licet.core.errors import LicenseError, LicenseInvalid
+from licet.core.grants import Terms
 from licet.core.issuers import DAY
-from licet.core.lifecycle import check_times
+from licet.core.lifecycle import Status
 from licet.core.settings import Settings
+from licet.core.terms import read_terms
 from licet.core.token.claims import Claims, numeric_date
 from licet.issuer import COMFORTABLE_SIZE
 
@@ -25,7 +28,10 @@ UNREADABLE = Kind("license_unreadable", "fault")
 DEFECTIVE = Kind("license_defective", "fault")
 EXPIRED = Kind("license_expired", "fault", "have the next one issued")
 IN_GRACE = Kind(
-    "license_in_grace", "fault", "have it refreshed, or the next one issued, while grace lasts"
+    "license_in_grace", "warning", "have it refreshed, or the next one issued, while grace lasts"
+)
+DOWNGRADED = Kind(
+    "license_downgraded", "warning", "have the next one issued; until then little is allowed"
 )
 NOT_ACTIVE = Kind("license_not_active", "fault", explain("not_yet_valid")[1])
 FROM_THE_FUTURE = Kind("license_issued_in_the_future", "fault", explain("issued_in_the_future")[1])
@@ -79,30 +85,47 @@ def size(reading: findings.Reading, settings: Settings) -> Iterator[Finding]:
         yield LARGE(said)
 
 
-def times(claims: Mapping[str, Any], now: float, leeway: float, renewed: bool) -> Iterator[Finding]:
+def times(claims: Mapping[str, Any], now: float, settings: Settings) -> Iterator[Finding]:
     """Find out where it stands in its life.
 
     Args:
         claims: what it says.
         now: wall time, seconds since the epoch.
-        leeway: seconds that clocks may differ.
-        renewed: whether the next one is fetched by itself.
+        settings: those of an installation have a grace for it, and may have the next one fetched.
     """
     try:
         read = _dated(claims)
     except LicenseInvalid:
         return  # Found before.
+    lives = course(settings)
+    terms = _terms(claims)
     try:
-        check_times(read, now, leeway)
+        status = lives.at(read, terms, now).stage.status
     except LicenseError as refusal:
         yield _not_now(refusal, read, now)
         return
+    ended = f"it ended {told(read.expires_at, now)}"
+    if status is Status.GRACE:
+        until = told(read.expires_at + lives.grace(read, terms), now)
+        # What the state remembers is for the application to read.
+        earned = ", if it was seen here before its end" if settings.license_state else ""
+        yield IN_GRACE(f"{ended}; its grace lasts until {until}{earned}")
+    elif status is Status.DOWNGRADED:
+        yield DOWNGRADED(f"{ended}; what is left of it is what downgrade_to says")
+    else:
+        renewed = settings.refresh_url is not None
+        yield _while_it_lasts(read, now, renewed, status is Status.TRIAL)
+
+
+def _while_it_lasts(read: Claims, now: float, renewed: bool, trial: bool) -> Finding:
     left, whole = read.expires_at - now, read.expires_at - read.issued_at
+    what = "it is a trial, and" if trial else "it"
     # A short one is told of when a quarter of it is left.
     if not renewed and left < min(SOON * DAY, whole / 4):
-        yield ENDS(f"it ends {told(read.expires_at, now)}")
-    else:
-        yield CURRENT(f"it lasts until {told(read.expires_at, now)}")
+        # With the leeway it lasts a little longer.
+        verb = "ends" if left > 0 else "ended"
+        return ENDS(f"{what} {verb} {told(read.expires_at, now)}")
+    return CURRENT(f"{what} lasts until {told(read.expires_at, now)}")
 
 
 def _not_now(refusal: LicenseError, read: Claims, now: float) -> Finding:
@@ -110,11 +133,14 @@ def _not_now(refusal: LicenseError, read: Claims, now: float) -> Finding:
         return FROM_THE_FUTURE(f"it was issued {told(read.issued_at, now)}")
     if refusal.reason == "not_yet_valid":
         return NOT_ACTIVE(f"it begins {told(read.not_before, now)}")
-    grace = read.payload.get("grace")
-    if type(grace) is int and now < read.expires_at + grace:
-        end = told(read.expires_at + grace, now)
-        return IN_GRACE(f"it ended {told(read.expires_at, now)}; its grace lasts until {end}")
     return EXPIRED(f"it ended {told(read.expires_at, now)}")
+
+
+def _terms(claims: Mapping[str, Any]) -> Terms:
+    try:
+        return read_terms(dict(claims))
+    except LicenseError:
+        return read_terms({})  # Found before.
 
 
 def _dated(claims: Mapping[str, Any]) -> Claims:

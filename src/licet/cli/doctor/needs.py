@@ -39,6 +39,11 @@ ORIGIN = Kind(
     "warning",
     "see that every caller is a page that sends Origin, or set LICET_DOMAIN_FROM to host",
 )
+STORE = Kind(
+    "license_needs_store",
+    "warning",
+    "with several workers set LICET_STORE: sqlite:///path on one machine, redis://… on many",
+)
 EXTRA = Kind("license_needs_extra", "fault")
 STATUS_ORIGIN = Kind("license_status_origin", "fault", explain("status_origin")[1])
 STATUS_UNFETCHED = Kind(
@@ -87,11 +92,20 @@ def _domains(value: Any, settings: Settings) -> Iterator[Finding]:
         yield ORIGIN("it holds for some domains, and those of the calling page are looked at")
 
 
+def _limits(value: Any, settings: Settings) -> Iterator[Finding]:
+    if settings.store == "memory://" and isinstance(value, dict):
+        counted = [name for name, limit in value.items() if limit != "unlimited"]
+        if counted:
+            names = ", ".join(counted)
+            yield STORE(f"it limits {names}, and each worker counts by itself (store is memory://)")
+
+
 _NEEDS: dict[tuple[str, ...], Callable[[Any, Settings], Iterator[Finding]]] = {
     ("cnf",): _bound,
     ("regions", "region"): _regions,
     ("ip_ranges", "ip_range"): _networks,
     ("domains", "domain"): _domains,
+    ("limits",): _limits,
 }
 
 

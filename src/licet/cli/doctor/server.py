@@ -27,6 +27,11 @@ REFUSED = Kind(
 )
 UNTOLD = Kind("credentials_unchecked", "unchecked", "`licet verify` asks it about a license key")
 NO_ENDPOINT = Kind("endpoint_not_found", "fault", "correct the path in the settings")
+NO_RECEIVER = Kind(
+    "webhook_not_found",
+    "warning",
+    "see that LICET_WEBHOOK_URL is where events are taken; some who take them know no GET",
+)
 
 
 def health(place: Place, get: Get) -> Iterator[Finding]:
@@ -72,6 +77,12 @@ def endpoint(answer: Response) -> Iterator[Finding]:
     """Find out whether there is an endpoint at an address; that it takes no GET is no fault."""
     if answer.status in (404, 410):
         yield NO_ENDPOINT(f"it answers {answer.status}: there is nothing at this address")
+
+
+def receiver(answer: Response) -> Iterator[Finding]:
+    """Find out whether there may be somebody to take events at an address."""
+    if answer.status in (404, 410):
+        yield NO_RECEIVER(f"it answers {answer.status} to a GET; events are sent by POST")
 
 
 def _knows(answer: Response) -> bool:

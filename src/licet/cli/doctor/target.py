@@ -16,7 +16,7 @@ from licet.core.keys.kept import SnapshotFile
 from licet.core.options import url as checked
 from licet.core.settings import Settings
 
-Role: TypeAlias = Literal["keys", "validation", "refresh", "status"]
+Role: TypeAlias = Literal["keys", "validation", "refresh", "status", "usage", "webhook"]
 
 NOT_HTTPS = Kind(
     "url_not_https",
@@ -47,7 +47,12 @@ class Target:
 
     @property
     def about(self) -> str:
-        """The address as it is shown: what is behind `?` may be a secret."""
+        """The address as it is shown: what is behind `?` may be a secret.
+
+        Of where events go all of the path may be one.
+        """
+        if self.role == "webhook":
+            return f"{self.place.origin}/… (webhook_url)"
         return self.url.partition("?")[0]
 
     @property
@@ -65,6 +70,10 @@ def configured(settings: Settings) -> Iterator[Target]:
             yield Target("validation", one.validation_url, issuer)
     if settings.refresh_url is not None:
         yield Target("refresh", settings.refresh_url, next(iter(settings.by_issuer)))
+    if settings.usage_url is not None:
+        yield Target("usage", settings.usage_url, next(iter(settings.by_issuer)))
+    if settings.webhook_url is not None:
+        yield Target("webhook", settings.webhook_url, next(iter(settings.by_issuer)))
 
 
 def of(url: str, settings: Settings) -> tuple[list[Target], list[Finding]]:
