@@ -23,11 +23,11 @@ import trustme
 
 from licet import ConfigError, Settings
 from licet.core.gate import Gate
-from licet.core.issuers import IssuerSettings
 from licet.core.online.answers import NoAnswer
 from licet.core.online.presented import Presented
 from licet.core.online.question import KeyMissing, Question, Undecided
 from licet.core.online.server import Server
+from licet.core.settings.issuers import IssuerSettings
 from licet.core.transport import Request, Response, TransportError
 from licet.issuer import Issuer
 from tests.adapters.clients import AsgiClient

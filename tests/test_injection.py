@@ -16,7 +16,7 @@ import pytest
 import licet.asgi
 import licet.wsgi
 from licet.core.grants import GrantCache
-from licet.core.terms import TermsTable
+from licet.core.grants.reading import TermsTable
 from tests.adapters.clients import environ, http_scope
 from tests.licenses import OPTIONS, license_token
 

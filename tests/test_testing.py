@@ -15,8 +15,9 @@ import jwt
 import pytest
 
 from licet import consumes, testing, verify
-from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import UNLIMITED, Status
+from licet.core.entitlements.context import current_entitlements, find_entitlements
+from licet.core.entitlements.requirements import requires_feature, requires_role, requires_scope
 from licet.core.errors import (
     ConfigError,
     ConstraintViolated,
@@ -25,7 +26,6 @@ from licet.core.errors import (
     LicenseInvalid,
     LimitExceeded,
 )
-from licet.core.requirements import requires_feature, requires_role, requires_scope
 from licet.core.settings import Settings
 from licet.issuer import Issuer
 from licet.wsgi import LicenseMiddleware

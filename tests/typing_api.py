@@ -50,7 +50,7 @@ from licet import (
     requires_scope,
     verify,
 )
-from licet.core.circumstances import Circumstances
+from licet.core.request.circumstances import Circumstances
 from licet.issuer import Issuer
 from licet.possession import ProofKey, certificate_thumbprint
 from licet.testing import entitled, license_settings, make_license

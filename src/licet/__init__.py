@@ -7,8 +7,9 @@ its own: `licet.django`, `licet.flask`, `licet.starlette`, `licet.fastapi`, `lic
 """
 
 from licet.core.constraints.custom import constraint
-from licet.core.context import bind, current_entitlements
 from licet.core.entitlements import UNLIMITED, Entitlements, Status
+from licet.core.entitlements.context import bind, current_entitlements
+from licet.core.entitlements.requirements import requires_feature, requires_role, requires_scope
 from licet.core.errors import (
     BadHost,
     ConfigError,
@@ -32,7 +33,6 @@ from licet.core.errors import (
     RoleNotGranted,
     ScopeNotGranted,
 )
-from licet.core.requirements import requires_feature, requires_role, requires_scope
 from licet.core.settings import IssuerSettings, Settings
 from licet.core.usage.charge import Charge
 from licet.core.usage.consumption import aconsume, consume

@@ -20,9 +20,9 @@ from typing import Annotated, Any
 
 from licet._requires import extra
 from licet.core.entitlements import Entitlements, Kind
+from licet.core.entitlements.requirements import requirement
 from licet.core.errors import LicenseError
 from licet.core.problem import MEDIA_TYPE
-from licet.core.requirements import requirement
 from licet.core.usage.charge import Charge
 from licet.core.usage.paid import paid
 from licet.core.usage.use import Use

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from licet import asgi
 from licet._requires import extra
-from licet.core.banner import banner
-from licet.core.context import current_entitlements, find_entitlements
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.banner import banner
+from licet.core.entitlements.context import current_entitlements, find_entitlements
 from licet.core.errors import LicenseError, LicetError
 from licet.core.problem import Problem, may_tell, problem
 from licet.core.settings import Settings

@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Protocol
 import pytest
 
 from licet import requires_feature
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from tests import licenses
 from tests.adapters.lives import LifeContract
 from tests.adapters.reported import ReportContract

@@ -19,7 +19,7 @@ from licet import (
     requires_scope,
 )
 from licet.asgi import AsgiFacts, LicenseMiddleware
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from tests.adapters.clients import AsgiClient, call, http_scope
 from tests.adapters.contract import AdapterContract, Serving, bearer, me
 from tests.licenses import OPTIONS, license_token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from licet.core.banner import Banner, Used
+from licet.core.entitlements.banner import Banner, Used
 from licet.testing import entitled
 
 

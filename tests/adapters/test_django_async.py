@@ -18,8 +18,8 @@ from django.test import AsyncClient, AsyncRequestFactory
 from django.urls import path
 
 from licet import current_entitlements
-from licet.core.context import current as current_context
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import current as current_context
+from licet.core.entitlements.context import find_entitlements
 from licet.django.middleware import LicenseMiddleware
 from tests.adapters.clients import call, http_scope
 from tests.adapters.contract import bearer

@@ -718,7 +718,7 @@ def test_djangos_own_client_sees_what_a_server_does(project: Project) -> None:
     response = Client().get("/", headers={"X-License-Token": token})
     assert response.json() == {"plan": "professional"}
     assert response["Vary"] == "X-License-Token"
-    assert licet.core.context.find_entitlements() is None
+    assert licet.core.entitlements.context.find_entitlements() is None
 
 
 @pytest.mark.row("N11")

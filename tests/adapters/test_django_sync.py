@@ -15,7 +15,7 @@ from django.urls import path
 
 from licet import ConfigError, LicenseRequired, Settings, current_entitlements
 from licet.core import gates
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from tests.adapters.clients import WsgiClient, environ
 from tests.adapters.contract import bearer
 from tests.adapters.django_project import (

@@ -25,7 +25,7 @@ from licet import (
     current_entitlements,
     requires_feature,
 )
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from licet.fastapi import (
     LICENSE_RESPONSES,
     Consumes,

@@ -41,7 +41,7 @@ from licet import (  # noqa: E402
     requires_role,
     requires_scope,
 )
-from licet.core.context import find_entitlements  # noqa: E402
+from licet.core.entitlements.context import find_entitlements  # noqa: E402
 from licet.flask import Licet, render_errors  # noqa: E402
 from licet.issuer import Issuer  # noqa: E402
 from licet.testing import entitled  # noqa: E402

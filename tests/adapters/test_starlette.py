@@ -41,7 +41,7 @@ from licet import (
     requires_role,
     requires_scope,
 )
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from licet.starlette import LicenseMiddleware, entitlements_of
 from licet.testing import entitled
 from tests.adapters.clients import AsgiClient, call, http_scope

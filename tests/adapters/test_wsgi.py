@@ -18,7 +18,7 @@ from licet import (
     requires_role,
     requires_scope,
 )
-from licet.core.context import find_entitlements
+from licet.core.entitlements.context import find_entitlements
 from licet.wsgi import LicenseMiddleware
 from tests.adapters.clients import WsgiClient, environ
 from tests.adapters.contract import AdapterContract, Serving, bearer, me

@@ -23,8 +23,8 @@ from licet import ConfigError, LicenseError, LicenseInvalid, Settings, verify
 from licet.core.flow import run
 from licet.core.gate import Gate
 from licet.core.gates import gate_for
-from licet.core.paths import ExemptPaths
 from licet.core.request import Credential, Sources, find_credential
+from licet.core.request.paths import ExemptPaths
 from licet.core.token import signature
 from tests.adapters.clients import AsgiClient, WsgiClient, call, http_scope
 from tests.adapters.contract import bearer

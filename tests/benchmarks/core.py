@@ -17,7 +17,7 @@ from licet.core.environ import EnvironFacts
 from licet.core.errors import LicenseError
 from licet.core.gate import Gate
 from licet.core.grants import Grant, GrantCache
-from licet.core.terms import TermsTable
+from licet.core.grants.reading import TermsTable
 from licet.core.token.claims import Claims
 from tests.benchmarks.harness import Case, Plan, each, least
 from tests.benchmarks.material import (

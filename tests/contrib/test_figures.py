@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -160,6 +161,26 @@ def test_a_counter_never_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "admitted", lambda: next(counts))
     figures = Figures()
     assert [figures.decisions()["allowed", ""] for _ in range(3)] == [5, 5, 6]  # type: ignore[index]
+    figures.close()
+
+
+def test_a_gate_that_tells_while_it_is_made_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor is it kept waiting: of keys it cannot use it tells at once, and metrics ask all gates."""
+    figures, admitted = Figures(), gates.admitted
+
+    def while_another_is_made() -> int:
+        maker = threading.Thread(
+            target=figures._heard, args=(Event("keys.refused", {"issuer": "acme"}),), daemon=True
+        )
+        maker.start()
+        maker.join(10)
+        assert not maker.is_alive()
+        return admitted()
+
+    monkeypatch.setattr(gates, "admitted", while_another_is_made)
+    assert figures.decisions()
     figures.close()
 
 

@@ -43,8 +43,7 @@ class Counted:
         bus = EventBus(self.events.append)
         counting = Counting(self.store, clock, locally=locally)
         self.ledger = Ledger(counting, clock, bus, **options)
-        self._standing = Standing(clock, bus, lambda digest: None)
-        self._standing.usage = self.ledger
+        self._standing = Standing(clock, bus, lambda digest: None, usage=self.ledger)
 
     def license(self, limits: dict[str, Any], **claims: Any) -> Entitlements:
         """Return what a request with a license may do."""

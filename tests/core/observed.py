@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from licet.core.circumstances import Observer
+from licet.core.request.circumstances import Observer
 from licet.core.settings import Settings
 from tests.licenses import OPTIONS
 

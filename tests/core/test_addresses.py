@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licet.core import addresses
-from licet.core.addresses import Address, AddressRanges, Network, read_address, read_network
+from licet.core.request import addresses
+from licet.core.request.addresses import Address, AddressRanges, Network, read_address, read_network
 
 some_addresses = st.one_of(
     st.ip_addresses(),

@@ -8,7 +8,7 @@ import pytest
 
 from licet import Entitlements, LicenseExpired, LimitExceeded, Settings
 from licet.core import flow
-from licet.core.banner import Banner, Used, banner
+from licet.core.entitlements.banner import Banner, Used, banner
 from licet.core.gate import Gate
 from licet.core.usage import latest as latest_module
 from licet.core.usage.account import Account

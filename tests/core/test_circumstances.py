@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from licet.core.circumstances import MAX_EVIDENCE, Circumstances, Observer, Where
 from licet.core.errors import BadHost
+from licet.core.request.circumstances import MAX_EVIDENCE, Circumstances, Observer, Where
 from licet.core.settings import Settings
 from tests.core.hands import Hands
 from tests.core.mmdb import place, write

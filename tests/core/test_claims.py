@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licet.core.errors import LicenseInvalid
-from licet.core.terms import read_terms
+from licet.core.grants.reading import read_terms
 from licet.core.token.claims import LATEST, Claims, Profile, read, screen
 from licet.core.token.compact import CompactToken, Header
 

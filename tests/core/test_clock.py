@@ -13,8 +13,8 @@ import pytest
 from licet import requires_feature
 from licet.core import flow
 from licet.core.clock import END_OF_TIME, SYSTEM_CLOCK, UNKNOWN, Clock, reading
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements, Status
+from licet.core.entitlements.context import bind
 from licet.core.errors import LicenseError, LicenseUnavailable
 from licet.core.gate import Gate
 from licet.core.settings import Settings

@@ -8,6 +8,7 @@ import inspect
 import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -16,8 +17,8 @@ from uuid import UUID
 import anyio
 import pytest
 
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import bind
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseRequired, LimitExceeded
 from licet.core.flow import Effect
 from licet.core.stores import Count, Key
@@ -27,6 +28,7 @@ from licet.core.usage.consumption import aconsume, consume
 from licet.core.usage.views import consumes, has_failed
 from tests.core.counted import Counted
 from tests.core.hands import Hands
+from tests.core.loopback import until
 from tests.core.test_requirements import run, worlds
 
 
@@ -236,6 +238,38 @@ def test_a_5xx_is_given_back(licensed: Entitlements, is_async: bool, answer: Any
 def test_any_other_answer_is_not(answer: Any) -> None:
     """The view has done what it was asked for."""
     assert not has_failed(answer)
+
+
+class Page:
+    """An answer that is rendered behind the view, as Django's `TemplateResponse` is."""
+
+    status_code = 200
+
+    def __init__(self, outcome: Exception | int) -> None:
+        self.is_rendered, self.outcome = False, outcome
+
+    def render(self) -> Page:
+        """Be rendered, or fail to."""
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        self.is_rendered, self.status_code = True, self.outcome
+        return self
+
+
+@worlds
+@pytest.mark.parametrize(("outcome", "counted"), [(OSError(), 0), (503, 0), (200, 2)])
+def test_a_page_that_cannot_be_rendered_is_given_back(
+    licensed: Entitlements, is_async: bool, outcome: Exception | int, counted: int
+) -> None:
+    """It is a 5xx too; and what was rendered holds nothing that could not be cached."""
+    with bind(licensed):
+        view = made(is_async, lambda: Page(outcome), "apiCalls")
+        page = run(consumes("apiCalls")(view))
+        assert used() == 2
+        with suppress(OSError):
+            assert page.render() is page
+        assert used() == counted
+        assert "render" not in vars(page)
 
 
 def test_what_a_sync_function_leaves_to_be_awaited_is_followed(licensed: Entitlements) -> None:
@@ -461,6 +495,27 @@ def test_a_task_of_asyncio_that_is_cancelled_while_it_is_charged_is_given_back(
     with bind(Counted(hands, store).license({"apiCalls": 1})):
         asyncio.run(cancelled())
         assert used() == 0
+
+
+@pytest.mark.row("P07")
+@pytest.mark.parametrize("use", [never, lambda: aconsume("apiCalls")], ids=["view", "aconsume"])
+def test_a_task_of_asyncio_that_is_cancelled_again_and_again_is_given_back(
+    hands: Hands, use: Callable[[], Any]
+) -> None:
+    """However impatient whoever cancels it is: what has begun is given back without it."""
+    store = Slow(hands.clock)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(use())
+        await asyncio.to_thread(store.counted.wait, 10)
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        store.go_on.set()
+        await asyncio.to_thread(until, lambda: used() == 0)
+
+    with bind(Counted(hands, store).license({"apiCalls": 1})):
+        asyncio.run(asyncio.wait_for(cancelled(), 10))
 
 
 @pytest.mark.anyio

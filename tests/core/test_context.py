@@ -9,9 +9,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from licet.core import context
-from licet.core.context import bind, current, current_entitlements, find_entitlements
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import Entitlements, context
+from licet.core.entitlements.context import bind, current, current_entitlements, find_entitlements
 
 ONE, TWO = Entitlements.unlicensed(), Entitlements.unlicensed()
 

@@ -20,7 +20,7 @@ from publicsuffixlist import PublicSuffixList
 from licet.core.constraints import domain
 from licet.core.constraints.domain import Domains, PublicSuffixes
 from licet.core.errors import BadHost, ConstraintViolated, LicenseInvalid
-from licet.core.hosts import read_authority
+from licet.core.request.hosts import read_authority
 from tests import vectors
 
 LIST = PublicSuffixList()

@@ -21,8 +21,8 @@ from licet.core.errors import (
     LicenseUnavailable,
 )
 from licet.core.grants import Grant
+from licet.core.grants.reading import read_terms
 from licet.core.lifecycle import PLAIN, Ended
-from licet.core.terms import read_terms
 from licet.core.token.claims import Claims
 from tests.core.hands import Hands
 from tests.licenses import ISSUER

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licet.core.grants import Grant, GrantCache
+from licet.core.grants import Grant, GrantCache, Terms
 from licet.core.lifecycle import PLAIN
-from licet.core.terms import Terms
 from licet.core.token.claims import Claims
 
 TERMS = Terms("plan", frozenset(), MappingProxyType({}), frozenset(), frozenset())

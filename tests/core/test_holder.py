@@ -22,8 +22,8 @@ from licet.core.possession.binding import Binding
 from licet.core.possession.dpop import Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
-from licet.core.proxies import Proxies
 from licet.core.request import Credential
+from licet.core.request.proxies import Proxies
 from licet.core.stores import Store, StoreUnavailable, key
 from licet.core.stores.memory import MemoryStore
 from licet.possession import ProofKey

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from licet.asgi import AsgiFacts
 from licet.core.environ import EnvironFacts
 from licet.core.errors import BadHost
-from licet.core.facts import RequestFacts
-from licet.core.hosts import MAX_NAME, read_authority, read_literal, read_origin, request_host
+from licet.core.request.facts import RequestFacts
+from licet.core.request.hosts import (
+    MAX_NAME,
+    read_authority,
+    read_literal,
+    read_origin,
+    request_host,
+)
 from tests import vectors
 
 LONGEST_NAME = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])

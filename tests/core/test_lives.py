@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from licet import requires_feature
 from licet.core import flow
 from licet.core.caching import InGrace, licensed_headers
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements, Status
+from licet.core.entitlements.context import bind
 from licet.core.errors import (
     ConstraintViolated,
     FeatureNotLicensed,

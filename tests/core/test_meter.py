@@ -6,8 +6,10 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,11 +27,11 @@ from licet.core.stores.sqlite import SQLiteStore
 from licet.core.transport import Transport
 from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
-from licet.core.usage.courier import Courier
-from licet.core.usage.filed import LEASE, SQLiteSpool
-from licet.core.usage.meter import EVERY, Meter
-from licet.core.usage.spool import MemorySpool, Report, Spool
-from licet.core.usage.sums import HOUR, MOST, Pending, Place, Sum, hour_of
+from licet.core.usage.metering.courier import Courier
+from licet.core.usage.metering.filed import LEASE, SQLiteSpool
+from licet.core.usage.metering.meter import EVERY, Meter
+from licet.core.usage.metering.spool import MemorySpool, Report, Spool
+from licet.core.usage.metering.sums import HOUR, MOST, Pending, Place, Sum, hour_of
 from tests.core.hands import Hands
 from tests.core.loopback import Loopback, Request, reply, until
 from tests.core.test_forks import in_child
@@ -335,7 +337,7 @@ def test_sums_in_memory_are_bounded_too(
     hands: Hands, listening: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before they come to the spool."""
-    monkeypatch.setattr("licet.core.usage.meter.ROOM", 3)
+    monkeypatch.setattr("licet.core.usage.metering.meter.ROOM", 3)
     metered = Metered(hands, listening.url, MemorySpool(100))
     for number in range(5):
         metered.use(2, license_id=f"lic_{number}")
@@ -432,6 +434,62 @@ def test_the_end_of_a_process_does_not_wait_for_a_pause(metered: Metered, vendor
     assert vendor.counted == {("lic_1", "apiCalls"): 2}
 
 
+def test_the_end_of_a_process_waits_no_longer_than_it_has(
+    metered: Metered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has waited for whoever is sending still is not left to send in."""
+    left: list[float] = []
+    monkeypatch.setattr(metered.courier, "go", lambda seconds, at_last: left.append(seconds))
+    turn = metered.meter._turn
+    turn.acquire()
+    leaving = threading.Timer(0.3, turn.release)
+    leaving.start()
+    metered.meter.finish(20.0)
+    leaving.join()
+    assert left[0] <= 19.8
+    assert not turn.locked()
+
+
+def test_the_end_of_a_process_waits_for_no_name_to_be_looked_up(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that is dead takes its time, which nobody can bound, and has none of this."""
+    looked_up = threading.Event()
+
+    def dead(*arguments: object, **options: object) -> None:
+        looked_up.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", dead)
+    metered = Metered(hands, "https://vendor.example/", MemorySpool(10))
+    metered.use()
+    begun = time.monotonic()
+    metered.meter.finish(0.3)
+    assert time.monotonic() - begun < 10
+    looked_up.set()
+    # It ends before the next test, which may look something up.
+    assert metered.meter._turn.acquire(timeout=20)
+
+
+def test_what_breaks_while_it_is_sent_is_sent_again(
+    metered: Metered, vendor: Vendor, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was that nobody had thought of, no report is forgotten for it."""
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transport, "send", broken)
+        metered.use()
+        metered.round()
+    hands.advance(LEASE + 1)
+    metered.use(2)
+    for _ in range(3):
+        metered.round()
+    assert vendor.counted == {("lic_1", "apiCalls"): 3}
+
+
 def test_what_is_lost_with_a_process_is_said(
     hands: Hands, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -456,7 +514,7 @@ def test_a_gate_tells_of_what_is_consumed(
     listening: Loopback, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Limited or not, by itself, with the next round or the one after it."""
-    monkeypatch.setattr("licet.core.usage.meter.EVERY", 0.05)
+    monkeypatch.setattr("licet.core.usage.metering.meter.EVERY", 0.05)
     gate = Gate(settings(listening.url, "memory://"))
     limits = {"apiCalls": 5, "exports": "unlimited"}
     token = license_token(limits=limits, sub="lic_metered")
@@ -472,7 +530,7 @@ def test_a_gate_tells_of_what_is_consumed(
 CONSUMER = r"""
 import json, os, sys, time
 import licet
-from licet.core.usage import meter
+from licet.core.usage.metering import meter
 url, store, jwks, token, most, meter.EVERY = *sys.argv[1:-1], float(sys.argv[-1])
 settings = licet.Settings(
     issuer="https://licenses.acme.example", audience="acme-reports",

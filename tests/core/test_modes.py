@@ -13,8 +13,8 @@ import pytest
 import licet
 from licet import ConfigError, consume, requires_feature
 from licet.core import flow, gates, verdict
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements, Status
+from licet.core.entitlements.context import bind
 from licet.core.errors import FeatureNotLicensed, LicenseRequired, LicenseUnavailable
 from licet.core.gate import Gate
 from licet.core.settings import Settings
@@ -66,6 +66,30 @@ def test_what_is_not_enforced_says_so_once(
         line for line in caplog.messages if f"mode is {mode}" in line
     ]
     assert len([line for line in caplog.messages if "mode is" in line]) == 1
+
+
+def test_a_handler_of_the_log_may_ask_for_the_gate_that_is_made() -> None:
+    """What is said at start is heard by whoever may do the same, in the middle of it."""
+    settings = Settings(**OPTIONS, mode="report", leeway=4)
+    asked: list[str] = []
+    made: list[Gate] = []
+
+    class Asking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            asked.append(record.getMessage())
+            if len(asked) == 1:
+                made.append(gates.gate_for(settings))
+
+    handler = Asking()
+    logging.getLogger("licet").addHandler(handler)
+    try:
+        thread = threading.Thread(target=lambda: made.append(gates.gate_for(settings)), daemon=True)
+        thread.start()
+        thread.join(10)
+    finally:
+        logging.getLogger("licet").removeHandler(handler)
+    assert len(made) == 2
+    assert made[0] is made[1] is gates.gate_for(settings)
 
 
 def test_entitlements_are_honest_while_everything_passes(hands: Hands) -> None:

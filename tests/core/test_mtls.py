@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError, LicenseAmbiguous, PossessionInvalid
-from licet.core.facts import RequestFacts
 from licet.core.possession.mtls import MAX_CERTIFICATE, MAX_TEXT, Certificates
-from licet.core.proxies import Proxies
+from licet.core.request.facts import RequestFacts
+from licet.core.request.proxies import Proxies
 from tests.core.jwks import text
 from tests.core.presented import Presented
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licet.core.addresses import Address, Network, read_address
 from licet.core.constraints.network import Networks
 from licet.core.errors import ConstraintViolated, LicenseInvalid
-from licet.core.proxies import Proxies
+from licet.core.request.addresses import Address, Network, read_address
+from licet.core.request.proxies import Proxies
 from tests.core.test_addresses import NO_ADDRESSES, some_addresses, some_networks
 from tests.core.test_proxies import Facts
 

@@ -22,7 +22,7 @@ import licet
 from licet import Settings
 from licet.core.errors import ConfigError, LicenseUnavailable
 from licet.core.events.event import Event
-from licet.core.issuers import IssuerSettings
+from licet.core.settings.issuers import IssuerSettings
 from licet.core.tls import pin_of
 from tests.core.hands import Hands
 from tests.core.license_server import LicenseServer

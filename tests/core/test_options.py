@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError
-from licet.core.options import (
+from licet.core.settings.options import (
     FLAG,
     Kind,
     choice,

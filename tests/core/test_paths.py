@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError
-from licet.core.paths import ExemptPaths, exempt_path
+from licet.core.request.paths import ExemptPaths, exempt_path
 
 RULES = ("/health", "/static/*", "/", "/a/b/*", "/é")
 EXEMPT = ExemptPaths(RULES)

@@ -8,7 +8,7 @@ from time import thread_time
 import pytest
 
 from licet import ConfigError, Settings
-from licet.core.patterns import PATIENCE, is_slow
+from licet.core.settings.patterns import PATIENCE, is_slow
 from tests.core.license_server import LicenseServer
 from tests.licenses import ISSUER
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licet.core.addresses import Address
 from licet.core.errors import BadHost, ConfigError, LicenseAmbiguous
-from licet.core.forwarded import _elements
-from licet.core.proxies import Proxies
+from licet.core.request.addresses import Address
+from licet.core.request.forwarded import _elements
+from licet.core.request.proxies import Proxies
 
 STRANGER = "203.0.113.9"
 PROXY = "10.0.0.1"

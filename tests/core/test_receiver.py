@@ -23,7 +23,7 @@ from licet.core.events.bus import EventBus
 from licet.core.events.event import Event
 from licet.core.flow import Effect
 from licet.core.gate import Gate
-from licet.core.paths import ExemptPaths
+from licet.core.request.paths import ExemptPaths
 from licet.core.revocation import reception
 from licet.core.revocation.pushed import SEEN_FOR, Pushed
 from licet.core.revocation.receiver import (

@@ -535,9 +535,28 @@ def test_a_server_that_was_down_is_forgiven(world: World) -> None:
     assert worker.told("online.unavailable")[-1]["retry_after"] == 60
 
 
+@pytest.mark.row("J02")
+@pytest.mark.parametrize("killed", [False, True], ids=["rests", "was killed"])
+def test_a_clock_that_was_ahead_keeps_nobody_from_asking(world: World, killed: bool) -> None:
+    """J02: who asked by a clock ten years ahead has reason to rest, but not for ten years."""
+    worker, real = world.worker(), world.hands.wall
+    world.renewer.hands = Hands(wall=real)
+    world.hands.wall += 3650 * DAY
+    assert worker.error() == "expired"
+    worker.at_rest()
+    if killed:
+        turns = Turns(worker.state, world.hands.clock.wall)
+        assert flow.run(turns.take((ISSUER_NAME, "lic_1"), hastened=True))
+    assert len(world.renewer.log) == 1
+    world.hands.wall, world.renewer.hands = real, world.hands
+    world.hands.monotonic += 3600
+    world.at(LATEST)
+    assert serve(world.worker()) == world.began + LATEST
+
+
 def test_turns_are_taken_and_given_back(world: World) -> None:
     """By who asks, by who finds that it is not time yet, and by nobody else."""
-    one, other = (Turns(world.worker().state) for _ in range(2))
+    one, other = (Turns(world.worker().state, world.hands.clock.wall) for _ in range(2))
     name = (ISSUER_NAME, "lic_1")
 
     def takes(turns: Turns, *, hastened: bool = False) -> bool:

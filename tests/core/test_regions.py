@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licet.core.addresses import read_address
 from licet.core.errors import ConfigError
-from licet.core.proxies import Proxies
-from licet.core.regions import REGION, RegionDatabase, RegionHeader, read_region
+from licet.core.request.addresses import read_address
+from licet.core.request.proxies import Proxies
+from licet.core.request.regions import REGION, RegionDatabase, RegionHeader, read_region
 from tests.core.hands import Hands
 from tests.core.mmdb import place, write
 from tests.core.test_proxies import PROXY, STRANGER, Facts

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from licet.core.circumstances import Circumstances, Where
 from licet.core.constraints import custom
 from licet.core.constraints.custom import constraint
 from licet.core.constraints.registry import MOST_PLACES, Conditions, Rule, read_conditions
 from licet.core.errors import BadHost, ConstraintViolated, LicenseInvalid
-from licet.core.terms import _TERM_CLAIMS
+from licet.core.grants.reading import _TERM_CLAIMS
+from licet.core.request.circumstances import Circumstances, Where
 from tests.core.observed import observer
 from tests.core.presented import Presented
 

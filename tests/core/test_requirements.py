@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import bind
+from licet.core.entitlements.requirements import requires_feature, requires_role, requires_scope
 from licet.core.errors import (
     FeatureNotLicensed,
     LicenseError,
@@ -21,7 +22,6 @@ from licet.core.errors import (
     RoleNotGranted,
     ScopeNotGranted,
 )
-from licet.core.requirements import requires_feature, requires_role, requires_scope
 from tests.core.hands import Hands
 from tests.core.test_entitlements import LASTS, LEEWAY, view
 

@@ -17,10 +17,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from licet.core.errors import ConfigError
-from licet.core.issuers import ALGORITHMS, DEFAULT_ALGORITHMS, IssuerSettings
 from licet.core.settings import Settings
+from licet.core.settings.issuers import ALGORITHMS, DEFAULT_ALGORITHMS, IssuerSettings
+from licet.core.settings.values import DEFAULT_SOURCES
 from licet.core.token import signature
-from licet.core.values import DEFAULT_SOURCES
 from tests.licenses import ISSUER, ISSUER_NAME, OPTIONS
 
 JWKS = ISSUER.jwks()

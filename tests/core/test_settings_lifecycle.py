@@ -12,7 +12,8 @@ import pytest
 
 from licet.core.errors import ConfigError
 from licet.core.settings import Settings
-from tests.licenses import ISSUER_NAME, OPTIONS
+from tests.core.written import made, refused
+from tests.licenses import ISSUER_NAME
 
 DAY = 86_400
 CANARY = b"canary-71c4-" * 2
@@ -23,19 +24,6 @@ LEFT: dict[str, Any] = {"plan": "free", "features": ["export"], "limits": {"seat
 SENT = {"webhook_url": URL, "webhook_secret": SECRET}
 #: All that use needs to be reported.
 REPORTED = {"usage_url": URL, "validation_credentials": "lvk_1"}
-
-
-def made(**changes: Any) -> Settings:
-    """Return settings without a network."""
-    return Settings(**{**OPTIONS, **changes})
-
-
-def refused(**changes: Any) -> ConfigError:
-    """Return why these settings are none."""
-    with pytest.raises(ConfigError) as error:
-        made(**changes)
-    assert error.value.remedy
-    return error.value
 
 
 def test_the_defaults_of_the_table() -> None:

@@ -18,8 +18,8 @@ import pytest
 from licet.core import flow
 from licet.core.errors import ConfigError, LicenseInvalid
 from licet.core.gate import Gate
-from licet.core.issuers import VALIDATION, IssuerSettings
 from licet.core.settings import Settings
+from licet.core.settings.issuers import VALIDATION, IssuerSettings
 from licet.issuer import Issuer
 from licet.validation import Introspection, Keygen, Licet
 from tests.licenses import ISSUER, ISSUER_NAME, OPTIONS

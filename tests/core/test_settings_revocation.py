@@ -13,7 +13,8 @@ import pytest
 
 from licet.core.errors import ConfigError
 from licet.core.settings import Settings
-from tests.licenses import ISSUER_NAME, OPTIONS
+from tests.core.written import made, refused
+from tests.licenses import ISSUER_NAME
 
 DAY = 86_400
 CANARY = b"canary-93b1-" * 2
@@ -25,19 +26,6 @@ REFRESHED: dict[str, Any] = {
     "license_state": "/var/lib/acme",
     "refresh_url": URL,
 }
-
-
-def made(**changes: Any) -> Settings:
-    """Return settings without a network."""
-    return Settings(**{**OPTIONS, **changes})
-
-
-def refused(**changes: Any) -> ConfigError:
-    """Return why these settings are none."""
-    with pytest.raises(ConfigError) as error:
-        made(**changes)
-    assert error.value.remedy
-    return error.value
 
 
 def test_nothing_is_kept_refreshed_received_or_rechecked_by_default() -> None:

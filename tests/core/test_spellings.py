@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licet.core import spellings
 from licet.core.errors import ConfigError
-from licet.core.settings import Settings
+from licet.core.settings import Settings, spellings
 from tests.licenses import ISSUER, ISSUER_NAME
 
 FLAT: dict[str, Any] = {"issuer": ISSUER_NAME, "audience": "acme-reports"}

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from licet.core import flow
-from licet.core.context import bind, current_entitlements
 from licet.core.entitlements import Entitlements, Status
+from licet.core.entitlements.context import bind, current_entitlements
+from licet.core.entitlements.requirements import requires_feature
 from licet.core.errors import (
     ConfigError,
     InstallationUnlicensed,
@@ -19,7 +20,6 @@ from licet.core.errors import (
 )
 from licet.core.events.event import Event
 from licet.core.gate import Gate
-from licet.core.requirements import requires_feature
 from licet.core.revocation.statements import Hint, Subject, Withdrawal
 from licet.core.revocation.statuslist import StatusReference
 from licet.core.settings import Settings

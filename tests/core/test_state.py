@@ -270,6 +270,22 @@ def test_no_byte_can_be_changed_unseen(directory: Path) -> None:
     assert Process(directory).get() == b"said"
 
 
+def test_whoever_hears_of_damage_may_ask_the_state(directory: Path) -> None:
+    """Also where it was found in the middle of a change: a handler of the log may do anything."""
+    Process(directory).say()
+    sealed(directory, "UPDATE announcements SET value = x'00'")
+    found: list[bytes | None] = []
+    hands = Hands()
+
+    def heard(trouble: str) -> None:
+        found.append(state.get(OTHER).run())
+
+    state = State(str(directory), hands.clock, heard)
+    state.put(OTHER, b"other", 600).run()
+    assert state.change(REVOKED, lambda value: b"new", 600).run() == b"new"
+    assert found == [b"other"]
+
+
 def test_a_value_is_whole_under_its_own_key_alone(directory: Path) -> None:
     """What is moved to another license is damage."""
     Process(directory).say()

@@ -151,6 +151,14 @@ def test_a_lowered_limit_keeps_the_seats_of_who_came_last(
     assert 3.2 * backend.unit < answer.resets_in <= 4 * backend.unit
 
 
+def test_no_seat_outlasts_the_window(store: Store, ask: Ask, backend: Backend) -> None:
+    """What was taken for longer, or by a clock that was ahead, is kept as if taken just now."""
+    assert ask(store.admit(CALLS, ALICE, 1, 1_000 * backend.unit)).allowed
+    assert not ask(store.admit(CALLS, BOB, 1, backend.unit)).allowed
+    backend.wait(1.1)
+    assert ask(store.admit(CALLS, BOB, 1, backend.unit)).allowed
+
+
 def test_a_limit_of_nothing_frees_no_seat(store: Store, ask: Ask) -> None:
     """Lowered to 0, it lets nobody in who was seated, and tells of a whole window."""
     ask(store.admit(CALLS, ALICE, 1, 60))

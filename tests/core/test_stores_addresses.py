@@ -22,7 +22,7 @@ from licet.core.stores.memory import MemoryStore
 from licet.core.stores.sqlite import SQLiteStore
 from tests.core.hands import Hands
 
-CALLS = key("calls")
+CALLS, ALICE = key("calls"), key("alice")
 posix = pytest.mark.skipif(os.name == "nt", reason="needs permissions of files")
 
 
@@ -224,6 +224,8 @@ class TestFile:
         """What has ended is cleared away: through many times its content it does not grow."""
         hands = Hands(wall=time.time())
         store = SQLiteStore(str(file), hands.clock)
+        store.put(CALLS, b"", 10).run()
+        hands.advance(statements.EVENLY)
         for n in range(3_000):
             store.set_if_absent(key(str(n)), 10).run()
             store.increment(key(str(n)), 1, 1, 10).run()
@@ -232,7 +234,36 @@ class TestFile:
             hands.advance(0.5)
         for table in ("counts", "seats", "kept", "announcements"):
             (rows,) = store._read(partial(number_of_rows, table=table)).run()
-            assert rows <= 22
+            assert rows <= (10 + statements.SLACK) / 0.5 + 2
+        store.close()
+
+    @pytest.mark.row("P05")
+    @pytest.mark.parametrize("leap", [120, 86_400 * 31, 86_400 * 366 * 9])
+    @pytest.mark.parametrize("lasting", [0, 600])
+    def test_a_wall_clock_that_leaps_and_is_set_right_loses_nothing(
+        self, file: Path, leap: float, lasting: float
+    ) -> None:
+        """Of what was there nothing is cleared away meanwhile, however much is added."""
+        hands = Hands(wall=time.time())
+        store = SQLiteStore(str(file), hands.clock)
+        store.increment(CALLS, 0, 1, 60).run()
+        hands.advance(2 * statements.EVENLY)
+        store.increment(CALLS, 1, 1, 10_000).run()
+        store.admit(CALLS, ALICE, 1, 10_000).run()
+        store.set_if_absent(CALLS, 10_000).run()
+        generation = store.announce(CALLS, b"revoked", 10_000).run()
+        hands.wall += leap
+        for n in range(3):
+            store.increment(key(str(n)), 1, 1, 10).run()
+            store.admit(key(str(n)), CALLS, 1, 10).run()
+            store.set_if_absent(key(str(n)), 10).run()
+            store.announce(key(str(n)), b"", 10).run()
+            hands.advance(lasting)
+        hands.wall -= leap
+        assert store.increment(CALLS, 1, 1, 10_000).run()[:2] == (False, 1)
+        assert not store.admit(CALLS, key("bob"), 1, 10_000).run().allowed
+        assert not store.set_if_absent(CALLS, 10_000).run()
+        assert b"revoked" in store.announced(generation - 1).run().values
         store.close()
 
     def test_tells_time_by_the_wall(self, file: Path) -> None:

@@ -68,6 +68,8 @@ class Model(RuleBasedStateMachine):
         seats = self.seats.setdefault(name, {})
         for lapsed in [each for each, ends in seats.items() if ends <= self.now]:
             del seats[lapsed]
+        for each, ends in seats.items():
+            seats[each] = min(ends, self.now + window)
         most = MAX_COUNT if limit is None else max(limit, 0)
         if member in seats:
             mine = seats[member], member

@@ -406,6 +406,20 @@ class TestRealServer:
                 assert refused(ask, OPERATIONS[name](store)).reason.startswith("refused:")
             store.close()
 
+    @pytest.mark.row("P04")
+    def test_becomes_a_replica(self, ask: Ask) -> None:
+        """It counts nothing, and is not held on to: its name may lead to another by now."""
+        with RedisServer() as server:
+            store = RedisStore(server.url)
+            assert ask(store.increment(CALLS, 1, 9, 60)).used == 1
+            server.say("REPLICAOF", "127.0.0.1", "1")
+            error = refused(ask, store.increment(CALLS, 1, 9, 60))
+            assert error.reason == "refused:ReadOnlyError"
+            until(lambda: b"connected_clients:1\r\n" in server.say("INFO", "clients"))
+            server.say("REPLICAOF", "NO", "ONE")
+            assert ask(store.increment(CALLS, 1, 9, 60)).used == 2
+            store.close()
+
     def test_listens_at_a_unix_socket(self, ask: Ask) -> None:
         """It is the same store as at its port."""
         with RedisServer() as server:

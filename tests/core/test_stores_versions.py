@@ -70,7 +70,7 @@ def version(file: Path) -> int:
 def test_an_earlier_file_is_taken_over(file: Path) -> None:
     """It keeps what it held, goes on after its generation, and can be announced in."""
     store = SQLiteStore(str(file), Hands().clock)
-    assert version(file) == VERSION == 2
+    assert version(file) == VERSION == 3
     assert store.increment(CALLS, 0, None, 60).run().used == 7
     assert store.admit(CALLS, ALICE, 1, 60).run()[:2] == (True, 1)
     assert store.get(CALLS).run() == b"\0\xff"

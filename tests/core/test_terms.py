@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from licet.core.constraints import custom
 from licet.core.errors import LicenseInvalid
-from licet.core.terms import UNLIMITED, Terms, TermsTable, read_terms
+from licet.core.grants import UNLIMITED, Terms
+from licet.core.grants.reading import TermsTable, read_terms
 
 
 def reason(**claims: Any) -> str:

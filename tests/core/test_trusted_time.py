@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 from licet.core import flow
 from licet.core.clock import END_OF_TIME
-from licet.core.context import bind
 from licet.core.entitlements import Status
+from licet.core.entitlements.context import bind
 from licet.core.errors import InstallationUnlicensed, LicenseError
 from licet.core.gate import Gate
 from licet.core.grants import Grant
@@ -807,15 +807,19 @@ def test_what_others_have_seen_is_not_added_to(
 
 
 def test_a_state_that_keeps_nothing_is_tried_now_and_then(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And not once a second, which is how often it is looked whether there is anything to keep."""
+    """And not once a second, which is how often it is looked whether there is anything to keep.
+
+    That it cannot be kept is told once, however long that is so.
+    """
     machine.runs(HOUR, step=60)
     silence = Silence(machine, monkeypatch)
     for _ in range(100):
         machine.hands.advance(1)
         machine.time.keep()
     assert silence.asked == ["change"] * 5
+    assert len([line for line in caplog.messages if "cannot be kept" in line]) == 1
     silence.ends()
     machine.time.keep()
     assert flow.run(last_seen(_state(machine))) == machine.time._mark

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licet.core import flow
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import bind
 from licet.core.environ import EnvironFacts
 from licet.core.errors import (
     FeatureNotLicensed,

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from licet.core.clock import SYSTEM_CLOCK
-from licet.core.context import bind
+from licet.core.entitlements.context import bind
 from licet.core.errors import LicenseUnavailable, LimitExceeded
 from licet.core.stores import open_store
 from licet.core.usage.consumption import aconsume, consume

@@ -342,6 +342,30 @@ def test_the_end_of_a_process_waits_for_what_was_never_tried(
     assert time.monotonic() - began < 15
 
 
+def test_the_end_of_a_process_waits_for_what_is_tried_again(make: Make, receiver: Loopback) -> None:
+    """An attempt under way is not cut off, the first or a later one."""
+    answers: list[Answer] = [reply(500)]
+    again, hanging = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Answer:
+        if answers:
+            return answers.pop()
+        again.set()
+        hanging.wait(20)
+        return reply(204)
+
+    receiver.answer = answer
+    tells = make()
+    tells(REVOKED)
+    assert again.wait(20)
+    tells.finish(0.1)
+    assert not tells._rests
+    hanging.set()
+    tells.finish(20)
+    assert tells._rests
+    assert not kept(tells)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_child_tells_what_happens_in_it_alone(make: Make, receiver: Loopback) -> None:
     """What waits at a fork is the parent's, and a child has a thread of its own."""
@@ -551,6 +575,18 @@ def test_a_clock_that_was_wrong_keeps_nothing_back(file: Filed, moved: float) ->
     file.outbox.later(message, 3600.0)
     file.hands.suspend(moved)
     assert isinstance(file.outbox.next(), Message)
+
+
+@pytest.mark.parametrize(("back", "told"), [(filed.AHEAD, False), (50_000.0, True), (1e9, True)])
+def test_what_a_clock_that_was_ahead_has_told_is_news(file: Filed, back: float, told: bool) -> None:
+    """An incident is told of again once the clock is right; a small step tells nothing twice."""
+    file.outbox.add(REVOKED, Message("msg_1", b"{}"))
+    message = file.outbox.next()
+    assert isinstance(message, Message)
+    file.outbox.done(message)
+    file.hands.suspend(-back)
+    assert file.outbox.add(REVOKED, Message("msg_2", b"{}"))
+    assert isinstance(file.outbox.next(), Message) is told
 
 
 def test_a_file_that_cannot_be_had_is_done_without(file: Filed, tmp_path: Path) -> None:

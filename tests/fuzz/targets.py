@@ -24,14 +24,14 @@ from jwt import PyJWT
 from jwt.algorithms import OKPAlgorithm
 
 from licet.asgi import AsgiFacts
-from licet.core import flow, options, paths
+from licet.core import flow
 from licet.core.clock import Clock
 from licet.core.environ import EnvironFacts, EnvironMemory
 from licet.core.errors import ConfigError, LicenseAmbiguous, LicenseError, LicenseInvalid
 from licet.core.gate import Gate
 from licet.core.keys.jwk import VerifyKey, read_jwks
-from licet.core.request import Credential, Sources, find_credential
-from licet.core.settings import Settings
+from licet.core.request import Credential, Sources, find_credential, paths
+from licet.core.settings import Settings, options
 from licet.core.token import base64url, strictjson
 
 

@@ -13,8 +13,8 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from licet.core.usage.spool import MemorySpool
-from licet.core.usage.sums import Place, Sum, hour_of
+from licet.core.usage.metering.spool import MemorySpool
+from licet.core.usage.metering.sums import Place, Sum, hour_of
 from licet.server import LicenseServer, audit
 from licet.server import usage as module
 from licet.server.endpoints import usage as endpoint

@@ -11,14 +11,14 @@ from licet.asgi.connections import POLICY_VIOLATION, Rechecking, closing
 from licet.asgi.facts import ASGIApp, AsgiFacts, Message, Receive, Scope, Send, route_path
 from licet.asgi.lifespan import finishing
 from licet.core.caching import InGrace, licensed_headers
-from licet.core.context import reset_current, set_current
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import reset_current, set_current
 from licet.core.errors import LicenseError
 from licet.core.flow import arun
 from licet.core.gates import gate_for
 from licet.core.problem import Problem, problem
 from licet.core.settings import Settings
-from licet.core.spellings import from_options
+from licet.core.settings.spellings import from_options
 from licet.core.usage.rates import rate_fields
 
 #: After one of these a refusal can no longer be the answer.

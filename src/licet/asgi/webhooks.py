@@ -17,7 +17,7 @@ from licet.core.gates import gate_for
 from licet.core.problem import Problem
 from licet.core.revocation.reception import MAX_BODY, Reception
 from licet.core.settings import Settings
-from licet.core.spellings import from_options
+from licet.core.settings.spellings import from_options
 
 
 class WebhookReceiver:

@@ -15,12 +15,12 @@ from licet.cli import damaged
 from licet.cli.remedies import explain
 from licet.core.constraints.registry import narrowing
 from licet.core.errors import LicenseError
-from licet.core.issuers import DAY, DEFAULT_ALGORITHMS
+from licet.core.grants.reading import read_terms
 from licet.core.lifecycle import check_times
 from licet.core.revocation.statuslist import read_reference
-from licet.core.terms import read_terms
+from licet.core.settings.issuers import DAY, DEFAULT_ALGORITHMS
+from licet.core.settings.values import origin_of
 from licet.core.token import base64url, claims, compact, strictjson
-from licet.core.values import origin_of
 from licet.issuer import COMFORTABLE_SIZE
 from licet.issuer.proofreading import LARGEST, RULES, own_profile
 

@@ -79,8 +79,8 @@ def variables(arguments: argparse.Namespace) -> dict[str, str]:
 
 def _options(arguments: argparse.Namespace) -> dict[str, str]:
     """Return what the options say, as the environment would."""
-    from licet.core.options import unknown
     from licet.core.settings import Settings
+    from licet.core.settings.options import unknown
 
     given = {name: getattr(arguments, name) for name in ("issuer", "audience", "jwks", "jwks_url")}
     if given["jwks"] is not None and given["jwks_url"] is None:

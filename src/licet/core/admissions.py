@@ -6,12 +6,12 @@ way, and stands for all that came since the last.
 
 from __future__ import annotations
 
-from licet.core.circumstances import Observer
 from licet.core.clock import Clock
 from licet.core.events.observations import Observations
-from licet.core.facts import RequestFacts
 from licet.core.forks import Locked
 from licet.core.grants import Grant, GrantCache
+from licet.core.request.circumstances import Observer
+from licet.core.request.facts import RequestFacts
 
 #: Seconds between two requests that are looked at although all that they need is remembered.
 SAMPLE = 0.02
@@ -63,17 +63,18 @@ class Admissions(Locked):
         self.notice(grant, facts)
 
     def notice(self, grant: Grant, facts: RequestFacts) -> None:
-        """Have a request looked at that is let in."""
+        """Have a request looked at that is let in; it stands for all since the last one."""
         with self.lock:
             self._free_again()
             times, self.due = max(self.due, 1), 0
         self._observations.admitted(grant, self._observer.of(facts, self._wall()), times)
 
     def sample(self, grant: Grant, now: float) -> None:
-        """Have the hit at hand looked at, as one of all that came since the last.
+        """Have the request at hand looked at, as a sample of all since the last one.
 
         Args:
-            grant: what is remembered; whoever holds it comes by, be it free or not.
+            grant: that it was answered with from memory; until somebody has looked it is not
+                `free`, so that the request comes by.
             now: monotonic seconds.
         """
         hits = self._grants.hits + 1

@@ -16,8 +16,8 @@ from licet.core.flow import Flow, run
 if TYPE_CHECKING:
     from licet.core.entitlements import Entitlements
     from licet.core.errors import LicenseError
-    from licet.core.facts import RequestFacts
     from licet.core.gate import Gate
+    from licet.core.request.facts import RequestFacts
 
 T = TypeVar("T")
 

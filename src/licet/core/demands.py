@@ -6,16 +6,16 @@ and nowhere else, so that every demand sees the same.
 
 from __future__ import annotations
 
-from licet.core.circumstances import Observer, Where
 from licet.core.clock import Clock
 from licet.core.errors import HttpsRequired, LicenseError, PossessionRequired
 from licet.core.events.observations import Observations
-from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.online.domain import Domain
 from licet.core.possession.holder import Possession
 from licet.core.request import Credential
+from licet.core.request.circumstances import Observer, Where
+from licet.core.request.facts import RequestFacts
 from licet.core.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a refusal, by `mode`: it is raised, or told and let pass, or nobody asked.
+"""What becomes of a refusal, by `mode`: it is raised, or counted and let pass, or never asked for.
 
 An application that is not enforced yet is judged as one that is; only what follows differs, so
 that what is counted here is what would have been refused.
@@ -55,7 +55,7 @@ class Enforcement:
         return LicenseUnavailable(f"internal_error:{type(error).__name__}")
 
     def denied(self, error: LicenseError) -> None:
-        """Tell of a refusal."""
+        """Emit the event `license.denied` for a refusal."""
         told = {"code": error.code, "reason": error.reason}
         if not self.is_strict:
             told["mode"] = self._mode
@@ -75,19 +75,23 @@ class Enforcement:
         self.tally.add(error.code)
 
     def without(self, error: LicenseError) -> Entitlements:
-        """Return the honest entitlements of a request that is let pass with no good license."""
+        """Return what a request may do that passes without a good license: honestly, nothing.
+
+        Args:
+            error: why it has none.
+        """
         refuse = _let_be if self.is_off else self.refuse
         return Entitlements.unlicensed(error, None if self.is_strict else refuse)
 
     def passed(self, error: LicenseError) -> Entitlements:
-        """Return the same of a request that `error` would have refused: there is no more to tell.
+        """Return the same for a request whose refusal was told and counted already.
 
-        What its view demands would never have been asked.
+        What its view demands is not counted as well: a request that is refused never gets there.
         """
         return Entitlements.unlicensed(error, _let_be)
 
     def unasked(self) -> Entitlements:
-        """Return the entitlements of a request of which nothing was looked at."""
+        """Return the same in mode `off`, where nothing of a request is looked at."""
         return Entitlements.unlicensed(LicenseRequired("off"), _let_be)
 
 

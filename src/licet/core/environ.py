@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from licet.core.entitlements import Entitlements
-from licet.core.facts import RequestFacts
 from licet.core.gate import Gate
-from licet.core.paths import spelt, whole
+from licet.core.request.facts import RequestFacts
+from licet.core.request.paths import spelt, whole
 
 
 @lru_cache(maxsize=64)

@@ -13,13 +13,13 @@ from typing import Any
 from licet.core import flow
 from licet.core.assembly import Parts
 from licet.core.caching import GRACE, presented
-from licet.core.circumstances import NOWHERE, Where
 from licet.core.entitlements import Entitlements
 from licet.core.errors import LicenseError, LicenseRequired, LicenseUnavailable
-from licet.core.facts import RequestFacts
 from licet.core.flow import Flow
 from licet.core.grants import Grant
 from licet.core.request import find_credential
+from licet.core.request.circumstances import NOWHERE, Where
+from licet.core.request.facts import RequestFacts
 
 
 class Gate(Parts):

@@ -15,11 +15,11 @@ from licet.core.clock import Clock
 from licet.core.errors import LicenseInvalid
 from licet.core.flow import Flow
 from licet.core.grants import Grant, Terms
+from licet.core.grants.reading import TermsTable, read_terms
 from licet.core.keys.keystore import KeyStore
 from licet.core.lifecycle import Course, Standpoint, Status, check_times
 from licet.core.revocation.standing import Standing
 from licet.core.settings import Settings
-from licet.core.terms import TermsTable, read_terms
 from licet.core.token.claims import Claims, Profile, read, read_answered, screen
 from licet.core.token.compact import CompactToken, HeaderCache, parse
 
@@ -37,7 +37,8 @@ class Judge:
         standing: follows what becomes of the licenses.
         profiles: what the licenses of each issuer have to look like.
         course: the lives that licenses have here.
-        sighted: which licenses were seen to hold before they ended; None where that is not kept.
+        sighted: which licenses were seen to hold before they ended, as `course` is told; None
+            where that is not kept.
     """
 
     def __init__(
@@ -61,8 +62,7 @@ class Judge:
         self._leeway = settings.leeway
         self._https_only = settings.require_https
         self._wall, self._now = clock.wall, clock.now
-        self.course = course
-        self.course.sightings = self.sighted = sighted
+        self.course, self.sighted = course, sighted
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Return what the license token `credential` grants.

@@ -34,13 +34,12 @@ class Judgements:
         standing: knows what was withdrawn.
         grants: what is remembered.
         admissions: has one hit in a while looked at.
+        arbiter: asks license servers where the judge cannot know; None where there is none.
 
     Attributes:
         grants: as they were given.
-        arbiter: asks license servers where the judge cannot know; None where there is none.
+        arbiter: as it was given.
     """
-
-    arbiter: Arbiter | None = None
 
     def __init__(
         self,
@@ -51,8 +50,9 @@ class Judgements:
         standing: Standing,
         grants: GrantCache,
         admissions: Admissions,
+        arbiter: Arbiter | None = None,
     ) -> None:
-        self.grants = grants
+        self.grants, self.arbiter = grants, arbiter
         self._known = self.grants.get
         self._judge = judge
         self._standing = standing

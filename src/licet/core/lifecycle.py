@@ -65,7 +65,7 @@ class Stage(Protocol):
 
 
 class Ended:
-    """The stage of no license, and of one after which nothing comes.
+    """A stage after which nothing comes; also that of no license at all.
 
     Args:
         error: what is raised of it; `LicenseExpired` by default.
@@ -87,7 +87,7 @@ class Ended:
         """Return None: nothing comes after it."""
 
 
-#: The stage of a license whose end is its end.
+#: The stage of an active license that has no grace, and of which nothing is left after its end.
 PLAIN: Stage = Ended(status=Status.ACTIVE)
 
 
@@ -106,20 +106,16 @@ class Standpoint(NamedTuple):
 
 
 class Course:
-    """The course that the licenses of one gate take.
+    """What licenses go through at one gate: active or trial, then grace, then downgraded, then end.
 
     Args:
         leeway: how far the clocks of issuer and application may differ, seconds.
         grace_period: seconds of grace for a license that says nothing of it.
         downgraded: what is left of a license after its end and grace; None for nothing.
         ended: what is raised of a license that has ended; `LicenseExpired` by default.
-
-    Attributes:
         sightings: knows which licenses were seen to hold before they ended; None where a
             signature that holds is enough.
     """
-
-    sightings: Sightings | None = None
 
     def __init__(
         self,
@@ -128,8 +124,10 @@ class Course:
         grace_period: float = 0.0,
         downgraded: Terms | None = None,
         ended: LicenseError | None = None,
+        sightings: Sightings | None = None,
     ) -> None:
         self._leeway, self._grace_period = leeway, grace_period
+        self._sightings = sightings
         self._downgraded = downgraded
         self._over = Ended(ended)
         self._active, self._trial, self._in_grace, self._left = (
@@ -202,9 +200,9 @@ class Course:
         return Standpoint(self._left, left, inf)
 
     def _is_earned(self, claims: Claims | Grant) -> bool:
-        if self.sightings is None:
+        if self._sightings is None:
             return True
-        seen_at = self.sightings.seen_valid(claims.issuer, claims.license_id)
+        seen_at = self._sightings.seen_valid(claims.issuer, claims.license_id)
         return seen_at is not None and seen_at < claims.expires_at
 
 

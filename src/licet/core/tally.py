@@ -1,4 +1,4 @@
-"""How often what would have been refused: by this process, and by all that share a store.
+"""Counts what `mode="report"` lets pass: in this process, and in all that share a store.
 
 Whoever is let pass waits for nothing: counts are summed in memory and written once a second. The
 log is told of them once an hour, and when the process ends.

@@ -12,8 +12,8 @@ from licet.core.settings import Settings
 from licet.core.token.claims import LATEST
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Where
     from licet.core.gate import Gate
+    from licet.core.request.circumstances import Where
 
 
 def verify(
@@ -75,7 +75,7 @@ def _gate(settings: Settings) -> Gate:
 
 
 def _where(host: str | None, ip: str | None, origin: str | None, region: str | None) -> Where:
-    from licet.core.circumstances import Where
+    from licet.core.request.circumstances import Where
 
     where = Where(host, origin, ip, region)
     where.check()

@@ -22,7 +22,7 @@ from licet.core.errors import ConfigError, LicenseError
 from licet.core.gate import Gate
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
-from licet.core.spellings import PREFIX
+from licet.core.settings.spellings import PREFIX
 from licet.django.request import DjangoFacts
 
 ErrorResponse: TypeAlias = Callable[[HttpRequest, LicenseError], HttpResponseBase]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from licet.core.banner import Banner, banner
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.banner import Banner, banner
 
 
 def entitlements(request: HttpRequest) -> dict[str, Entitlements]:
@@ -18,5 +18,5 @@ def entitlements(request: HttpRequest) -> dict[str, Entitlements]:
 
 
 def license_banner(request: HttpRequest) -> dict[str, Banner]:
-    """Return `license_banner` for every template, see `licet.core.banner.Banner`."""
+    """Return `license_banner` for every template, see `licet.core.entitlements.banner.Banner`."""
     return {"license_banner": banner(getattr(request, "entitlements", None))}

@@ -13,10 +13,9 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import patch_vary_headers
 
-from licet.core import context
 from licet.core.caching import licensed_headers
 from licet.core.connections import Recheck, is_event_stream
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import Entitlements, context
 from licet.core.errors import LicenseError
 from licet.core.flow import arun, run
 from licet.core.usage.rates import rate_fields

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from licet.core.entitlements import Entitlements
 from licet.core.environ import EnvironFacts
 from licet.core.errors import BadHost
-from licet.core.paths import spelt, whole
+from licet.core.request.paths import spelt, whole
 
 
 class LicensedHttpRequest(HttpRequest):

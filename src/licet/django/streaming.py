@@ -16,8 +16,8 @@ from anyio import CancelScope
 from django.http import StreamingHttpResponse
 
 from licet.core.connections import Recheck
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import bind
 from licet.core.flow import arun
 
 _END: Any = object()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from django.http import HttpRequest
 from django.views import View
 
-from licet.core.context import current_entitlements
-from licet.core.requirements import requires_feature, requires_role, requires_scope
+from licet.core.entitlements.context import current_entitlements
+from licet.core.entitlements.requirements import requires_feature, requires_role, requires_scope
 from licet.django.webhooks import webhook_receiver
 
 __all__ = ["LicenseRequiredMixin", "webhook_receiver"]

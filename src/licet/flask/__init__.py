@@ -22,17 +22,16 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from licet._requires import extra
-from licet.core import context
-from licet.core.banner import Banner, banner
 from licet.core.caching import licensed_headers
 from licet.core.connections import Recheck, is_event_stream
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import Entitlements, context
+from licet.core.entitlements.banner import Banner, banner
 from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
 from licet.core.errors import ConfigError, LicenseRequired
 from licet.core.flow import run
 from licet.core.gates import gate_for
 from licet.core.settings import Settings
-from licet.core.spellings import from_mapping, from_options
+from licet.core.settings.spellings import from_mapping, from_options
 from licet.core.usage.asked import register_request_source
 from licet.core.usage.rates import rate_fields
 from licet.wsgi import ENTITLEMENTS

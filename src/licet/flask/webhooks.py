@@ -19,7 +19,7 @@ from licet.core.environ import EnvironFacts
 from licet.core.gates import gate_for
 from licet.core.revocation.reception import Reception
 from licet.core.settings import Settings
-from licet.core.spellings import from_mapping, from_options
+from licet.core.settings.spellings import from_mapping, from_options
 
 if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState

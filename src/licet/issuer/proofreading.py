@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from licet.core import terms
 from licet.core.constraints.custom import TAKEN
 from licet.core.documents.unusable import Unusable
 from licet.core.errors import LicenseInvalid
+from licet.core.grants.reading import read_terms
 from licet.core.revocation.statuslist import MAX_TOKEN, read_list
 from licet.core.token import claims, compact
 
@@ -78,7 +78,7 @@ def proofread(token: str) -> None:
         profile = own_profile(payload, (header.alg,), (header.typ,), claims.LATEST)
         claims.screen(parts, {profile.issuer: profile})
         claims.read(payload, profile)
-        terms.read_terms(_without_others(payload))
+        read_terms(_without_others(payload))
     except LicenseInvalid as refusal:
         if refusal.reason == "missing_extra:domains":
             return

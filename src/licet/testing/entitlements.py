@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from licet.core.clock import SYSTEM_CLOCK
-from licet.core.context import bind
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import bind
 from licet.core.errors import LicenseExpired
 from licet.core.grants import Fixed, Grant
+from licet.core.grants.reading import read_terms
 from licet.core.lifecycle import PLAIN, Course, Standpoint
-from licet.core.terms import read_terms
+from licet.core.settings.values import downgrade
 from licet.core.token import base64url
 from licet.core.token.claims import Claims
-from licet.core.values import downgrade
 from licet.testing.licenses import AUDIENCE, HOUR, ISSUER
 
 if TYPE_CHECKING:

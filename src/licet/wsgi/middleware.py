@@ -8,16 +8,15 @@ from contextvars import Context, copy_context
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from licet.core import context
 from licet.core.caching import licensed_headers
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements import Entitlements, context
 from licet.core.environ import EnvironFacts, EnvironMemory, environ_path
 from licet.core.errors import LicenseError
 from licet.core.flow import run
 from licet.core.gates import gate_for
 from licet.core.problem import problem
 from licet.core.settings import Settings
-from licet.core.spellings import from_options
+from licet.core.settings.spellings import from_options
 from licet.core.usage.rates import Rate, rate_fields
 from licet.wsgi.connections import ENTITLEMENTS, Rechecking
 

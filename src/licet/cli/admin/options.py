@@ -100,8 +100,8 @@ def connect(arguments: argparse.Namespace) -> Server:
         Failed: they name none that can be asked.
         ConfigError: its address is none, or would have the key go in clear.
     """
-    from licet.core import options
     from licet.core.errors import ConfigError
+    from licet.core.settings import options
     from licet.core.tls import TlsOptions
 
     url, key = (None, None) if arguments.data is None else _local(Path(arguments.data))

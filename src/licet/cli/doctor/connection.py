@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from licet.cli.doctor.finding import Finding, Kind
 from licet.cli.doctor.patience import Patience
-from licet.core.values import origin_of
+from licet.core.settings.values import origin_of
 
 #: Seconds: for the resolver, and for all addresses of one host together.
 RESOLVE_WITHIN, CONNECT_WITHIN = 5.0, 5.0

@@ -15,10 +15,10 @@ from licet.cli.remedies import explain
 from licet.core.assembly.trust import course
 from licet.core.errors import LicenseError, LicenseInvalid
 from licet.core.grants import Terms
-from licet.core.issuers import DAY
+from licet.core.grants.reading import read_terms
 from licet.core.lifecycle import Status
 from licet.core.settings import Settings
-from licet.core.terms import read_terms
+from licet.core.settings.issuers import DAY
 from licet.core.token.claims import Claims, numeric_date
 from licet.issuer import COMFORTABLE_SIZE
 

@@ -8,11 +8,11 @@ from typing import Any
 from licet.cli.doctor.finding import Finding, Kind
 from licet.cli.remedies import explain
 from licet.core.errors import LicenseError, LicenseInvalid
+from licet.core.grants.reading import read_terms
 from licet.core.revocation.lists import own_origins
 from licet.core.revocation.statuslist import StatusReference, read_reference
 from licet.core.settings import Settings
-from licet.core.terms import read_terms
-from licet.core.values import origin_of
+from licet.core.settings.values import origin_of
 
 CERTIFICATE = Kind(
     "license_needs_certificates",

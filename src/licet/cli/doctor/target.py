@@ -13,8 +13,8 @@ from licet.cli.output import Failed
 from licet.core.errors import ConfigError
 from licet.core.keys.jwk import KeySet, read_jwks
 from licet.core.keys.kept import SnapshotFile
-from licet.core.options import url as checked
 from licet.core.settings import Settings
+from licet.core.settings.options import url as checked
 
 Role: TypeAlias = Literal["keys", "validation", "refresh", "status", "usage", "webhook"]
 

@@ -32,9 +32,7 @@ def tell(around: Surroundings) -> None:
         ConfigError: TLS cannot be spoken as the settings have it, or the store cannot be used.
     """
     settings, clock = around.settings, around.clock
-    # What is kept in memory this process knows in any case.
-    shared = not around.store.startswith("memory:")
-    store = open_store(around.store, clock) if shared else None
+    store = open_store(around.store, clock) if around.is_shared else None
     if store is not None:
         around.bus.share(store)
     if settings.webhook_url is None or settings.webhook_secret is None:

@@ -17,12 +17,28 @@ from licet.core.installation.sightings import Sighted
 from licet.core.installation.source import LicenseSource
 from licet.core.installation.state import State
 from licet.core.installation.trusted_time import TrustedTime
-from licet.core.revocation.standing import Standing
+from licet.core.revocation.standing import Changed
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.transport import Transport
 
 if TYPE_CHECKING:
     from licet.core.judge import Judge
+
+
+def state(around: Surroundings) -> State | None:
+    """Return what this installation remembers across restarts; None where it has no place.
+
+    Raises:
+        ConfigError: nothing can be kept there.
+    """
+    directory = around.settings.license_state
+    if directory is None or around.settings.mode == "off":
+        return None
+
+    def troubled(kind: str) -> None:
+        around.bus.emit(Event("license.suspicious_activity", {"kind": kind}))
+
+    return State(str(directory), around.clock, troubled)
 
 
 def refresher(
@@ -70,15 +86,13 @@ def sighted(around: Surroundings, state: State | None) -> Sighted | None:
     return Sighted(state, around.clock)
 
 
-def trusted_time(
-    around: Surroundings, state: State | None, standing: Standing
-) -> TrustedTime | None:
+def trusted_time(around: Surroundings, state: State | None, changed: Changed) -> TrustedTime | None:
     """Return what knows whether the clock can be judged by; None where requests bring licenses.
 
     Args:
         around: whether there is an installation's license, and whom doubts are told.
         state: what the installation remembers.
-        standing: hears when no license stands by the clock.
+        changed: told when it begins or ends that no license holds by the clock.
     """
     if around.settings.license is None or around.settings.mode == "off":
         return None
@@ -86,11 +100,7 @@ def trusted_time(
     def suspicious(reason: str, difference: int) -> None:
         around.bus.emit(Event("clock.suspicious", {"reason": reason, "difference": difference}))
 
-    made = standing.time = TrustedTime(around.clock, state, suspicious, standing.changed)
-    if state is not None:
-        # Also where nobody asks for anything; and no request waits for the disk.
-        standing.withdrawals.on_look(made.keep)
-    return made
+    return TrustedTime(around.clock, state, suspicious, changed)
 
 
 def installation(

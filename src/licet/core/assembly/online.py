@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from licet.core.assembly.surroundings import Surroundings
-from licet.core.issuers import IssuerSettings
 from licet.core.keys.jwk import read_jwks
 from licet.core.keys.keystore import KeyStore
 from licet.core.online import dialects
@@ -20,6 +19,7 @@ from licet.core.online.rulings import Rulings
 from licet.core.online.server import Server
 from licet.core.online.validator import Validator
 from licet.core.revocation.standing import Standing
+from licet.core.settings.issuers import IssuerSettings
 from licet.core.transport import Transport
 
 if TYPE_CHECKING:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from licet.core.admissions import Admissions
-from licet.core.assembly import events, installed, online, trust, used, withdrawals
+from licet.core.assembly import events, installed, online, refusals, trust, used, withdrawals
 from licet.core.assembly.surroundings import Surroundings
-from licet.core.circumstances import Observer
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.demands import Demands
 from licet.core.documents.health import Health
-from licet.core.enforcement import Enforcement
-from licet.core.grants import GrantCache, GrantStats
+from licet.core.grants import GrantCache, GrantStats, enforced
 from licet.core.judge import Judge
 from licet.core.judgements import Judgements
-from licet.core.paths import ExemptPaths
 from licet.core.request import Sources
+from licet.core.request.circumstances import Observer
+from licet.core.request.paths import ExemptPaths
 from licet.core.settings import Settings
 from licet.core.transport import Transport
 
@@ -58,23 +58,27 @@ class Parts:
         self.settings, self.clock = settings, clock
         self.events = events.bus(clock)
         around = Surroundings.of(settings, clock, self.events)
-        self.enforcement = Enforcement(settings.mode, self.events, clock, withdrawals.tally(around))
+        self.enforcement = refusals.enforcement(around)
         self.as_refusal = self.enforcement.as_refusal
         self.exempt_paths = ExemptPaths(settings.exempt_paths)
         self.sources = Sources.of(() if self.enforcement.is_off else settings.sources or ())
         events.tell(around)
         transport = transport or Transport(around.tls)
         self.keys = trust.key_stores(around, transport)
-        state = withdrawals.state(around)
+        state = installed.state(around)
         self.boards = withdrawals.boards(around, state)
 
         grants = GrantCache(settings.grant_cache_size if settings.grant_max_age else 0)
         self._standing = withdrawals.standing(
-            around, self.keys, transport, self.boards, grants.forget
+            around,
+            self.keys,
+            transport,
+            self.boards,
+            grants.forget,
+            time=partial(installed.trusted_time, around, state),
+            refuse=enforced if self.enforcement.is_strict else self.enforcement.refuse,
+            usage=used.ledger(around, self.enforcement.refuse, self.as_refusal),
         )
-        self._standing.usage = used.ledger(around, self.enforcement.refuse, self.as_refusal)
-        if not self.enforcement.is_strict:
-            self._standing.refuse = self.enforcement.refuse
         self.withdrawals = self._standing.withdrawals
         self.pushed = withdrawals.pushed(around, self.withdrawals, self.boards)
 
@@ -86,14 +90,15 @@ class Parts:
         self._demands = Demands(settings, clock, observer, self._possession, self._observations)
         self._admissions = Admissions(grants, clock, observer, self._observations)
 
+        sighted = installed.sighted(around, state)
         self._judge = Judge(
             settings,
             clock,
             self.keys,
             self._standing,
             profiles=trust.profiles(settings),
-            course=trust.course(settings),
-            sighted=installed.sighted(around, state),
+            course=trust.course(settings, sighted),
+            sighted=sighted,
         )
         self._judgements = Judgements(
             settings,
@@ -103,9 +108,7 @@ class Parts:
             self._standing,
             grants,
             self._admissions,
-        )
-        self._judgements.arbiter = online.arbiter(
-            around, self.keys, self._judge, self._standing, grants.forget
+            online.arbiter(around, self.keys, self._judge, self._standing, grants.forget),
         )
         self.recall, self.judge = self._judgements.recall, self._judgements.judge
         self.refresher = installed.refresher(around, state, self._judge, self.withdrawals)
@@ -113,7 +116,7 @@ class Parts:
             around,
             recall=self.recall,
             judge=self._judgements.granted,
-            time=installed.trusted_time(around, state, self._standing),
+            time=self._standing.time,
             refused=self.enforcement.denied,
             refresher=self.refresher,
         )

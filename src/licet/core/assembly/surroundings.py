@@ -32,6 +32,11 @@ class Surroundings(NamedTuple):
         """The address of what processes share; nothing is, where nothing is judged."""
         return "memory://" if self.settings.mode == "off" else self.settings.store
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether processes share a store: what is kept in memory, this one knows in any case."""
+        return not self.store.startswith("memory:")
+
     @classmethod
     def of(cls, settings: Settings, clock: Clock, bus: GateBus) -> Surroundings:
         """Return them.

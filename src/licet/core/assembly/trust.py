@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from licet.core.assembly.surroundings import Surroundings
 from licet.core.errors import InstallationUnlicensed
-from licet.core.issuers import IssuerSettings
+from licet.core.grants.reading import read_terms
 from licet.core.keys.keystore import KeyStore
-from licet.core.lifecycle import Course
+from licet.core.lifecycle import Course, Sightings
 from licet.core.possession.dpop import Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
 from licet.core.possession.nonces import Nonces
-from licet.core.proxies import Proxies
+from licet.core.request.proxies import Proxies
 from licet.core.settings import Settings
+from licet.core.settings.issuers import IssuerSettings
 from licet.core.stores import open_store
-from licet.core.terms import read_terms
 from licet.core.token.claims import Profile
 from licet.core.token.signature import names_of
 from licet.core.transport import Transport
@@ -67,8 +67,13 @@ def _profile(issuer: str, settings: IssuerSettings) -> Profile:
     )
 
 
-def course(settings: Settings) -> Course:
-    """Return the course that the lives of licenses take."""
+def course(settings: Settings, sightings: Sightings | None = None) -> Course:
+    """Return the course that the lives of licenses take.
+
+    Args:
+        settings: what counts as a valid license.
+        sightings: knows which licenses were seen to hold before they ended.
+    """
     installed = settings.license is not None
     written, left = settings.downgrade_to, None
     if written is not None:
@@ -79,6 +84,7 @@ def course(settings: Settings) -> Course:
         grace_period=settings.grace_period if installed else 0.0,
         downgraded=left,
         ended=InstallationUnlicensed.because("expired") if installed else None,
+        sightings=sightings,
     )
 
 

@@ -9,10 +9,10 @@ from licet.core.errors import LicenseError
 from licet.core.stores import open_store
 from licet.core.transport import Transport
 from licet.core.usage.counting import Counting
-from licet.core.usage.courier import Courier
 from licet.core.usage.ledger import Ledger
-from licet.core.usage.meter import Meter
-from licet.core.usage.spool import MemorySpool, Spool
+from licet.core.usage.metering.courier import Courier
+from licet.core.usage.metering.meter import Meter
+from licet.core.usage.metering.spool import MemorySpool, Spool
 
 #: Sums that wait to be reported, each of a license, a name and an hour.
 SPOOLED = 100_000
@@ -60,7 +60,7 @@ def _meter(around: Surroundings) -> Meter | None:
     # Here, because most stores need no SQLite.
     if settings.store.startswith("sqlite:"):
         from licet.core.stores.sqlite import SQLiteStore
-        from licet.core.usage.filed import SQLiteSpool
+        from licet.core.usage.metering.filed import SQLiteSpool
 
         if isinstance(store, SQLiteStore):
             spool = SQLiteSpool(store, SPOOLED)

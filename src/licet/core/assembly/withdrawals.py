@@ -7,47 +7,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from licet.core.assembly.surroundings import Surroundings
-from licet.core.events.event import Event
 from licet.core.installation.license import unlicensed
 from licet.core.installation.state import State
 from licet.core.keys.keystore import KeyStore
 from licet.core.revocation.lists import StatusDocument, StatusLists
 from licet.core.revocation.pushed import Pushed
-from licet.core.revocation.standing import Standing
+from licet.core.revocation.standing import Changed, Standing
 from licet.core.revocation.statements import Board, Hint
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import open_store
-from licet.core.tally import Tally
 from licet.core.transport import Transport
 
 if TYPE_CHECKING:
+    from licet.core.errors import LicenseError
     from licet.core.installation.refresh import Refresher
+    from licet.core.installation.trusted_time import TrustedTime
     from licet.core.online.arbiter import Arbiter
-
-
-def state(around: Surroundings) -> State | None:
-    """Return what this installation remembers across restarts; None where it has no place.
-
-    Raises:
-        ConfigError: nothing can be kept there.
-    """
-    directory = around.settings.license_state
-    if directory is None or around.settings.mode == "off":
-        return None
-
-    def troubled(kind: str) -> None:
-        around.bus.emit(Event("license.suspicious_activity", {"kind": kind}))
-
-    return State(str(directory), around.clock, troubled)
-
-
-def tally(around: Surroundings) -> Tally:
-    """Return what counts refusals that are let pass."""
-    settings = around.settings
-    shared = settings.mode == "report" and not around.store.startswith("memory:")
-    whose = sorted(f"{name} {one.audiences}" for name, one in settings.by_issuer.items())
-    store = partial(open_store, around.store, around.clock) if shared else None
-    return Tally(store, whose, around.clock)
+    from licet.core.usage.ledger import Ledger
 
 
 def boards(around: Surroundings, state: State | None) -> tuple[Board, ...]:
@@ -57,10 +33,7 @@ def boards(around: Surroundings, state: State | None) -> tuple[Board, ...]:
         ConfigError: the store cannot be used.
     """
     kept: tuple[Board, ...] = () if state is None else (state,)
-    # What is kept in memory this process knows in any case.
-    if around.store.startswith("memory:"):
-        return kept
-    return (*kept, open_store(around.store, around.clock))
+    return (*kept, open_store(around.store, around.clock)) if around.is_shared else kept
 
 
 def standing(
@@ -69,6 +42,10 @@ def standing(
     transport: Transport,
     places: tuple[Board, ...],
     forget: Callable[[bytes], None],
+    *,
+    time: Callable[[Changed], TrustedTime | None],
+    refuse: Callable[[LicenseError], None],
+    usage: Ledger,
 ) -> Standing:
     """Return what knows whether licenses were withdrawn.
 
@@ -78,39 +55,52 @@ def standing(
         transport: what fetches status lists.
         places: what outlives this process.
         forget: has the gate forget what it granted to a credential, by its digest.
+        time: makes what knows whether the clock can be judged by.
+        refuse: what becomes of what a license does not allow.
+        usage: what counts what licenses use.
     """
     settings, clock, bus, _ = around
     told = settings.webhook_receive_secret or any(
         one.validation_url for one in settings.by_issuer.values()
     )
+
+    def lists(changed: Changed) -> Mapping[str, StatusLists]:
+        return {
+            issuer: StatusLists(
+                issuer,
+                origins=settings.status_origins,
+                document=partial(
+                    StatusDocument,
+                    issuer=issuer,
+                    keys=keys[issuer],
+                    transport=transport,
+                    clock=clock,
+                    bus=bus,
+                    max_stale=settings.status_max_stale,
+                    changed=changed,
+                ),
+                http_hosts=settings.insecure_http_hosts,
+            )
+            for issuer, one in settings.by_issuer.items()
+            # Who never fetches keys fetches nothing else.
+            if one.jwks_url is not None
+        }
+
     made = Standing(
         clock,
         bus,
         forget,
         strict=bool(told),
+        boards=places,
+        lists=lists,
+        time=time,
         refusal=(lambda error: error) if settings.license is None else unlicensed,
+        refuse=refuse,
+        usage=usage,
     )
-    made.withdrawals = Withdrawals(places, clock, made.said)
-    made.lists = {
-        issuer: StatusLists(
-            issuer,
-            origins=settings.status_origins,
-            document=partial(
-                StatusDocument,
-                issuer=issuer,
-                keys=keys[issuer],
-                transport=transport,
-                clock=clock,
-                bus=bus,
-                max_stale=settings.status_max_stale,
-                changed=made.changed,
-            ),
-            http_hosts=settings.insecure_http_hosts,
-        )
-        for issuer, one in settings.by_issuer.items()
-        # Who never fetches keys fetches nothing else.
-        if one.jwks_url is not None
-    }
+    if made.time is not None and settings.license_state is not None:
+        # Also where nobody asks for anything; and no request waits for the disk.
+        made.withdrawals.on_look(made.time.keep)
     return made
 
 

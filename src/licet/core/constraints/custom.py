@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from licet.core.errors import LicenseInvalid
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,10 +35,10 @@ def constraint(name: str) -> Callable[[F], F]:
     """Register what the custom claim `name` demands of a request; a decorator.
 
     On a function it is `(value, facts) -> bool`: the claim's value as the license has it, and the
-    circumstances of the request (`licet.core.circumstances.Circumstances`). A falsy answer is 403
-    `license_constraint`, an exception 503. A class is made from the value once for all licenses
-    that say the same, and its instances are called with `facts`, perhaps by many threads at a
-    time; a `ValueError` or `TypeError` from making one makes the license invalid.
+    circumstances of the request (`Circumstances` in `licet.core.request.circumstances`). A falsy
+    answer is 403 `license_constraint`, an exception 503. A class is made from the value once for
+    all licenses that say the same, and its instances are called with `facts`, perhaps by many
+    threads at a time; a `ValueError` or `TypeError` from making one makes the license invalid.
 
     Register at import: licenses that were read before do not know of it.
 

@@ -1,6 +1,6 @@
 """Domains: a license that holds for some hosts only.
 
-Trusted is the host it is given, as `licet.core.hosts` spells it. A wildcard stands for one whole
+Trusted is the host it is given, as `request.hosts` spells it. A wildcard stands for one whole
 label. A public suffix is nobody's domain, so no entry names one, no wildcard stands right under
 one, and none covers one: whoever matches an entry belongs to whom the entry belongs to.
 """
@@ -17,13 +17,13 @@ import idna
 
 from licet.core.errors import BadHost, LicenseInvalid
 from licet.core.forks import Locked
-from licet.core.hosts import MAX_NAME, read_literal, read_name
+from licet.core.request.hosts import MAX_NAME, read_literal, read_name
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 logger = logging.getLogger("licet")
 
@@ -79,7 +79,7 @@ class Domains:
         """Whether a host is listed, or one label longer than a wildcard's name.
 
         Args:
-            host: as `licet.core.hosts` spells it.
+            host: as `licet.core.request.hosts` spells it.
         """
         if host in self.names:
             return True

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from licet.core.addresses import AddressRanges, read_network
 from licet.core.errors import LicenseInvalid
+from licet.core.request.addresses import AddressRanges, read_network
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 
 @dataclass(frozen=True, slots=True)

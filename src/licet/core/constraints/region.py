@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from licet.core.errors import LicenseInvalid
-from licet.core.regions import REGION
+from licet.core.request.regions import REGION
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from licet.core.possession.binding import Binding, read_cnf
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 #: For how many different places of requests one license remembers that it holds there.
 MOST_PLACES = 1024

@@ -19,7 +19,7 @@ from licet.core.errors import LicenseInvalid
 from licet.core.token.claims import MAX_ENTRIES
 
 if TYPE_CHECKING:
-    from licet.core.circumstances import Circumstances
+    from licet.core.request.circumstances import Circumstances
 
 logger = logging.getLogger("licet")
 

@@ -1,0 +1,1 @@
+"""What happens at a gate, and who is told: the log, subscribers, webhooks and figures."""

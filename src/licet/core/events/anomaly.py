@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from math import log
 
-from licet.core.addresses import Address
+from licet.core.request.addresses import Address
 
 MINUTE, HOUR = 60.0, 3600.0
 #: A burst is so many times the usual.

@@ -71,9 +71,11 @@ class Figures(Locked):
 
     def decisions(self) -> Mapping[Decision, int]:
         """Return how often what was decided."""
+        # Before the lock: a gate that is just made tells of its keys, and keeps others from here.
+        allowed = gates.admitted()
         with self.lock:
             # A gate that nobody uses any more takes its count along; a counter never falls.
-            self._allowed = max(self._allowed, gates.admitted())
+            self._allowed = max(self._allowed, allowed)
             return {Decision("allowed", ""): self._allowed - self._before, **self._decisions}
 
     def key_ages(self) -> Mapping[str, float]:

@@ -23,6 +23,8 @@ from licet.core.stores.sqlite import SQLiteStore
 LEASE = 30.0
 #: Seconds after which a message is of no use any more.
 DAY = 86_400.0
+#: Seconds that a clock may be set back without anything being told of twice.
+AHEAD = 3600.0
 #: Seconds until a file is tried again that could not be had.
 RETRY = 5.0
 
@@ -32,6 +34,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS webhooks (
 _WAITING = "SELECT count(*) FROM webhooks WHERE receiver = ?"
 _NEXT = """SELECT id, body, attempts, due FROM webhooks WHERE receiver = ?
     ORDER BY due, made LIMIT 1"""
+_FORGET = "DELETE FROM kept WHERE key = ? AND ends > ?"
 _LATER = "UPDATE webhooks SET attempts = ?, due = ? WHERE id = ?"
 
 
@@ -63,6 +66,8 @@ class FiledOutbox:
             _prepare(db, now)
             if db.execute(_WAITING, (self._receiver,)).fetchone()[0] >= CAPACITY:
                 return False
+            # Told of by a clock that was ahead: nobody would hear of it again until then.
+            db.execute(_FORGET, (place, now + window + AHEAD))
             if statements.set_if_absent(db, now, key=place, ttl=window):
                 row = (message.id, self._receiver, message.body, 0, now, now)
                 db.execute("INSERT INTO webhooks VALUES (?, ?, ?, ?, ?, ?)", row)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from licet.core.circumstances import Circumstances
 from licet.core.clock import Clock
 from licet.core.errors import LicenseError
 from licet.core.events.anomaly import Habits
@@ -21,6 +20,7 @@ from licet.core.forks import Locked
 from licet.core.grants import Grant
 from licet.core.lifecycle import Status
 from licet.core.moments import rfc3339
+from licet.core.request.circumstances import Circumstances
 
 #: Licenses that are watched.
 MOST = 10_000

@@ -159,7 +159,11 @@ class Webhook(Locked):
                 self._thread = None
                 return False
             self._changed.wait(wait)
-            return self._thread is sign
+            if self._thread is not sign:
+                return False
+            # What is due now is waited for at the end, as what was never tried.
+            self._rests = False
+            return True
 
     def _step(self) -> float | None:
         """Do one thing; return in how many seconds there is another, None where nothing waits."""

@@ -9,7 +9,6 @@ from math import nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from licet.core.claimed import NO_CLAIMS
 from licet.core.clock import END_OF_TIME, SYSTEM_CLOCK
 from licet.core.errors import LicenseError, LicenseUnavailable
 from licet.core.grants.terms import Terms
@@ -178,7 +177,7 @@ def nothing(error: LicenseError) -> Grant:
         error: what is raised of it.
     """
     return Grant(
-        Claims("", "", None, 0.0, 0.0, 0.0, NO_CLAIMS),
+        Claims("", "", None, 0.0, 0.0, 0.0, MappingProxyType({})),
         Terms(None, frozenset(), MappingProxyType({}), frozenset(), frozenset()),
         leeway=0.0,
         since=0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from random import uniform
 
@@ -70,13 +71,17 @@ class Pace:
 class Turns:
     """Has one process ask at a time, and none while the last one has reason to rest.
 
+    Until when is written down, and not believed of a clock that was far ahead: nobody would ask
+    again until then.
+
     Args:
         state: what the processes share.
+        wall: tells the time, in seconds since the epoch.
         url: who is asked; a rest is from this address, and ends with its correction.
     """
 
-    def __init__(self, state: State, url: str | None = None) -> None:
-        self._state, self._url = state, url or ""
+    def __init__(self, state: State, wall: Callable[[], float], url: str | None = None) -> None:
+        self._state, self._wall, self._url = state, wall, url or ""
 
     def take(self, name: Name, *, hastened: bool) -> Flow[bool]:
         """Return whether this process is the one to ask now.
@@ -88,11 +93,19 @@ class Turns:
         Raises:
             StoreUnavailable: that cannot be told.
         """
-        turn: bool = yield self._state.set_if_absent(_place("turn", name), TURN)
-        if not turn or hastened:
-            return turn
+        now, taken = self._wall(), False
+
+        def turn(value: bytes | None) -> bytes:
+            nonlocal taken
+            taken = value is None or not _lasts(value, now, TURN)
+            return repr(now + TURN).encode() if taken else value or b""
+
+        yield self._state.change(_place("turn", name), turn, TURN)
+        if not taken or hastened:
+            return taken
         # Behind that: whoever had the turn before has left word by now.
-        if (yield self._state.get(_place("rest", name, self._url))) is None:
+        rest = yield self._state.get(_place("rest", name, self._url))
+        if rest is None or not _lasts(rest, now, max(LAST_PAUSE, MOST_RETRY_AFTER)):
             return True
         yield self._state.delete(_place("turn", name))
         return False
@@ -103,8 +116,19 @@ class Turns:
         Raises:
             StoreUnavailable: the turn ends by itself.
         """
-        yield self._state.put(_place("rest", name, self._url), b"", pause)
+        until = repr(self._wall() + pause).encode()
+        yield self._state.put(_place("rest", name, self._url), until, pause)
         yield self._state.delete(_place("turn", name))
+
+
+def _lasts(value: bytes, now: float, longest: float) -> bool:
+    """Return whether what is to last until `value` does so, as far as anything can."""
+    try:
+        until = float(value)
+    except ValueError:
+        return False
+    # An hour more, because a clock may be set back a little.
+    return now < until <= now + longest + LAST_PAUSE
 
 
 def _place(what: str, name: Name, *more: str) -> Key:

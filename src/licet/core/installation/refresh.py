@@ -78,7 +78,7 @@ class Refresher(Locked):
     ) -> None:
         super().__init__()
         self.renewals = renewals
-        self._url, self._judge, self._turns = url, judge, Turns(state, url)
+        self._url, self._judge, self._turns = url, judge, Turns(state, clock.wall, url)
         self._withdrawals, self._transport = withdrawals, transport
         self._clock, self._bus = clock, bus
         self._background = Background(threads=2)

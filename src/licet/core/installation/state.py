@@ -115,14 +115,18 @@ class State(Locked):
 
     def _change(self, key: Key, change: Callable[[bytes | None], bytes], ttl: float) -> Flow[bytes]:
         place = self._place()
+        # Told behind the transaction: whoever hears of it may want something of this state.
+        troubles: list[str] = []
 
         def work(database: sqlite3.Connection, now: float) -> bytes:
-            sealed = statements.get(database, now, key=key)
-            value = change(None if sealed is None else self._opened(sealed, place, key))
+            sealed, tell = statements.get(database, now, key=key), troubles.append
+            value = change(None if sealed is None else self._opened(sealed, place, key, tell=tell))
             statements.put(database, now, key=key, value=_sealed(key, value, place), ttl=ttl)
             return value
 
         changed: bytes = yield self._store.transaction(work)
+        for trouble in troubles:
+            self._tell(trouble)
         return changed
 
     def _announce(self, key: Key, value: bytes, ttl: float) -> Flow[int]:
@@ -149,7 +153,13 @@ class State(Locked):
     # -- seals -----------------------------------------------------------------------------------
 
     def _opened(
-        self, sealed: bytes, place: bytes, key: Key | None = None, *, copied: bool = True
+        self,
+        sealed: bytes,
+        place: bytes,
+        key: Key | None = None,
+        *,
+        copied: bool = True,
+        tell: Callable[[str], None] | None = None,
     ) -> bytes | None:
         """Return what was sealed; None where that is not whole, or copied and not wanted then.
 
@@ -158,15 +168,17 @@ class State(Locked):
             place: this one.
             key: what it was put under, where that is known.
             copied: whether what was sealed in another place will do.
+            tell: hears of what is wrong; whoever hears of it from this state by default.
         """
+        tell = tell or self._tell
         of_content, of_place = sealed[:_MAC], sealed[_MAC : 2 * _MAC]
         content = sealed[2 * _MAC :]
         whole = hmac.compare_digest(of_content, _mac(b"content", content))
         if not whole or (key is not None and content[:_KEY] != key.encode()):
-            self._tell("state_damaged")
+            tell("state_damaged")
             return None
         if not hmac.compare_digest(of_place, _mac(place, content)):
-            self._tell("state_copied")
+            tell("state_copied")
             if not copied:
                 return None
         return content[_KEY:]

@@ -68,6 +68,8 @@ class TrustedTime(Locked):
         self._kept: Mark | None = None
         self._asked = state is None
         self._ask_at = -inf
+        #: Whether it was told that the state gives no answer.
+        self._silent = False
         #: Seconds until the first reading counts; 0 where there were others before it.
         self._settles_in = 0.0
         self._doubt: Doubt | None = None
@@ -178,14 +180,20 @@ class TrustedTime(Locked):
         try:
             value = yield self._state.get(PLACE)
         except StoreUnavailable as error:
-            self._ask_at = now + AGAIN_AFTER
-            logger.warning("what was seen of the time cannot be read: %s", error.reason)
+            self._lost(now, "what was seen of the time cannot be read: %s", error)
             return
         self._know(Mark.of(value))
 
+    def _lost(self, now: float, told: str, error: StoreUnavailable) -> None:
+        self._ask_at = now + AGAIN_AFTER
+        # A disk may be full for days.
+        if not self._silent:
+            self._silent = True
+            logger.warning(told, error.reason)
+
     def _know(self, kept: Mark | None) -> None:
         with self.lock:
-            self._asked, self._kept = True, kept
+            self._asked, self._kept, self._silent = True, kept, False
             if kept is None:
                 return
             # What this process has to add, it adds to its own.
@@ -215,7 +223,6 @@ class TrustedTime(Locked):
         try:
             found = self._state.change(PLACE, mark.added, MAX_WINDOW).run()
         except StoreUnavailable as error:
-            self._ask_at = moment + AGAIN_AFTER
-            logger.warning("what was seen of the time cannot be kept: %s", error.reason)
+            self._lost(moment, "what was seen of the time cannot be kept: %s", error)
             return
         self._know(Mark.of(found))

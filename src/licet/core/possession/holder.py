@@ -11,13 +11,13 @@ from hmac import compare_digest
 from typing import Protocol
 
 from licet.core.errors import LicenseUnavailable, PossessionInvalid, PossessionRequired
-from licet.core.facts import RequestFacts
 from licet.core.flow import Effect, Flow
 from licet.core.possession.binding import Binding
 from licet.core.possession.dpop import REMEMBERED, Dpop
 from licet.core.possession.mtls import Certificates
 from licet.core.possession.target import url_of
 from licet.core.request import Credential
+from licet.core.request.facts import RequestFacts
 from licet.core.stores import Key, StoreUnavailable, key
 
 

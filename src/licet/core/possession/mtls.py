@@ -15,8 +15,8 @@ from hashlib import sha256
 from urllib.parse import unquote_to_bytes
 
 from licet.core.errors import ConfigError, PossessionInvalid
-from licet.core.facts import RequestFacts
-from licet.core.proxies import Proxies
+from licet.core.request.facts import RequestFacts
+from licet.core.request.proxies import Proxies
 from licet.core.token import base64url
 
 #: Bytes of a certificate, and characters of any spelling of one.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from licet.core.errors import ConfigError
-from licet.core.facts import RequestFacts
+from licet.core.request.facts import RequestFacts
 
 _URL = re.compile(
     r"(https?)://"

@@ -1,0 +1,1 @@
+"""Licenses that were withdrawn: by status list or pushed event, and until when that counts."""

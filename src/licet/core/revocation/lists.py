@@ -29,7 +29,6 @@ from licet.core.events.log import host_of
 from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.keys.keystore import KeyStore
-from licet.core.options import url
 from licet.core.revocation.statuslist import (
     LEEWAY,
     MAX_TOKEN,
@@ -37,9 +36,10 @@ from licet.core.revocation.statuslist import (
     StatusReference,
     read_list,
 )
+from licet.core.settings.options import url
+from licet.core.settings.values import origin_of
 from licet.core.token.signature import Verifier
 from licet.core.transport import Response, Transport
-from licet.core.values import origin_of
 
 CONTENT_TYPES = ("application/statuslist+jwt",)
 #: Seconds: the bounds of a lifetime that a list asks for itself, and that of one of which neither

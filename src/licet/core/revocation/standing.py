@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from licet.core.clock import Clock
 from licet.core.errors import LicenseError, LicenseInvalid, LicenseRevoked, LicenseUnavailable
@@ -19,7 +19,7 @@ from licet.core.flow import Flow
 from licet.core.forks import Locked
 from licet.core.grants import Grant, enforced
 from licet.core.revocation.lists import StatusDocument, StatusLists
-from licet.core.revocation.statements import Subject, Withdrawal, Word, order
+from licet.core.revocation.statements import Board, Subject, Withdrawal, Word, order
 from licet.core.revocation.statuslist import StatusList, read_reference
 from licet.core.revocation.sticky import Withdrawals
 from licet.core.stores import StoreUnavailable
@@ -27,6 +27,9 @@ from licet.core.stores import StoreUnavailable
 if TYPE_CHECKING:
     from licet.core.installation.trusted_time import TrustedTime
     from licet.core.usage.ledger import Ledger
+
+#: Is called when something is known that was not.
+Changed: TypeAlias = Callable[[], None]
 
 #: Seconds that a verdict is remembered while nothing follows what other processes are told.
 UNFOLLOWED = 2.0
@@ -71,22 +74,22 @@ class Standing(Locked):
         forget: has the gate forget what it granted to a credential, by its digest.
         strict: whether a license is refused of which a silent board may know that it was withdrawn;
             one that names a status list always is.
+        boards: where it is kept, beyond this process, what was said of licenses.
+        lists: makes the status lists of each issuer that has some; as `time` it is given what is
+            to be called when something is known that was not.
+        time: makes what knows whether the clock can be judged by; nothing by default.
         refusal: from what is wrong with a license to what is answered.
+        refuse: what becomes of what these licenses do not allow; raises it by default.
+        usage: what counts what these licenses use; None where nothing does.
 
     Attributes:
         revision: grows with everything that may change whether a license stands.
         withdrawals: what the issuer has said.
-        lists: the status lists of each issuer that has some.
-        refuse: what becomes of what these licenses do not allow; raises it, unless nothing is
-            enforced.
-        usage: what counts what these licenses use; None where nothing does.
-        time: knows whether the clock can be judged by; None where that is not looked at.
+        lists: what was made.
+        time: what was made; None where the clock is not looked at.
+        refuse: as it was given.
+        usage: as it was given.
     """
-
-    usage: Ledger | None = None
-    time: TrustedTime | None = None
-    withdrawals: Withdrawals
-    lists: Mapping[str, StatusLists]
 
     def __init__(
         self,
@@ -94,14 +97,21 @@ class Standing(Locked):
         bus: EventBus,
         forget: Callable[[bytes], None],
         strict: bool = False,
+        *,
+        boards: tuple[Board, ...] = (),
+        lists: Callable[[Changed], Mapping[str, StatusLists]] = lambda changed: {},
+        time: Callable[[Changed], TrustedTime | None] = lambda changed: None,
         refusal: Callable[[LicenseError], LicenseError] = lambda error: error,
+        refuse: Callable[[LicenseError], None] = enforced,
+        usage: Ledger | None = None,
     ) -> None:
         super().__init__()
         self.revision = 0
-        self.refusal = refusal
-        self.refuse = enforced
+        self.refusal, self.refuse, self.usage = refusal, refuse, usage
         self._bus, self._forget, self._strict = bus, forget, strict
         self._monotonic, self._wall = clock.monotonic, clock.wall
+        self.withdrawals = Withdrawals(boards, clock, self.said)
+        self.lists, self.time = lists(self.changed), time(self.changed)
 
     def changed(self) -> None:
         """Take note that something is known that was not."""

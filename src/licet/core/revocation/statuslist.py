@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from licet.core.documents.unusable import Unusable
 from licet.core.errors import LicenseInvalid
+from licet.core.settings.values import origin_of
 from licet.core.token import base64url, compact
 from licet.core.token.claims import numeric_date
 from licet.core.token.signature import ALGORITHMS, Verifier
-from licet.core.values import origin_of
 
 #: The header's `typ` (section 5.1), which no license and no answer has.
 TYPE = "statuslist+jwt"

@@ -23,7 +23,6 @@ from licet.core.stores.interface import (
     StoreUnavailable,
     key,
 )
-from licet.core.values import store_url
 
 __all__ = [
     "MAX_COUNT",
@@ -36,7 +35,11 @@ __all__ = [
     "StoreUnavailable",
     "key",
     "open_store",
+    "store_url",
 ]
+
+#: The schemes of their addresses.
+SCHEMES = ("memory", "sqlite", "redis", "rediss", "unix")
 
 _stores: LRUCache[tuple[str, Clock], Store] = LRUCache(64)
 _guard = Locked()
@@ -58,6 +61,23 @@ def open_store(url: str, clock: Clock = SYSTEM_CLOCK) -> Store:
         if store is None:
             store = _stores[url, clock] = _new_store(url, clock)
         return store
+
+
+def store_url(name: str, value: str) -> str:
+    """Return the address of a store, checked.
+
+    Args:
+        name: the setting.
+        value: what it says.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if value.partition("://")[0] not in SCHEMES or "://" not in value:
+        raise ConfigError(
+            name, "is at no address that Licet knows", f"write one of {', '.join(SCHEMES)} and ://…"
+        )
+    return value
 
 
 def _new_store(url: str, clock: Clock) -> Store:

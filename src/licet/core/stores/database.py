@@ -17,8 +17,8 @@ from licet.core.stores.statements import TABLES
 
 #: What PRAGMA application_id says of a file that is ours: "Lict".
 APPLICATION = 0x4C696374
-#: 2: announcements.
-VERSION = 2
+#: 2: announcements; 3: by how much the wall clock is ahead.
+VERSION = 3
 
 
 class NotOursError(sqlite3.DatabaseError):

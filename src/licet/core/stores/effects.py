@@ -21,6 +21,8 @@ T = TypeVar("T")
 #: ones, and would wait for themselves.
 THREADS = 16
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("licet-stores")
+#: Event loops forget tasks that nobody holds.
+_undoing: set[asyncio.Task[None]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,19 @@ async def wholly(work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[Non
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        # Another one, because whoever cancels once may cancel again.
+        undoing = loop.create_task(_undone(task, undo))
+        _undoing.add(undoing)
+        undoing.add_done_callback(_undoing.discard)
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-            if not task.cancelled() and task.exception() is None:
-                await undo(task.result())
+            await asyncio.shield(undoing)
         raise
+
+
+async def _undone(task: asyncio.Task[T], undo: Callable[[T], Awaitable[None]]) -> None:
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        await undo(task.result())
 
 
 def _own_limiter() -> anyio.CapacityLimiter:

@@ -130,7 +130,8 @@ class Store(ABC):
 
         Whoever holds a seat keeps it by coming again. If more are seated than the limit permits,
         because it was lowered, those who were here last keep their seats, and the others cannot
-        prolong theirs.
+        prolong theirs. No seat is kept beyond `window` from now: what would be, because it was
+        taken for longer or by a clock that was ahead, ends then.
 
         Args:
             key: whose seats.

@@ -43,11 +43,15 @@ local member, limit, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.3f', now))
+local last = string.format('%.3f', now + window)
+for _, late in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. last, '+inf')) do
+  redis.call('ZADD', KEYS[1], last, late)
+end
 local count = redis.call('ZCARD', KEYS[1])
 local before = redis.call('ZREVRANK', KEYS[1], member)
 local allowed = (before or count) < limit
 if allowed then
-  redis.call('ZADD', KEYS[1], string.format('%.3f', now + window), member)
+  redis.call('ZADD', KEYS[1], last, member)
   if redis.call('PTTL', KEYS[1]) < window then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
   if not before then count = count + 1 end
 end

@@ -125,6 +125,7 @@ class MemoryStore(Store, Locked):
                 self._seated -= len(swept.order)
             seats = self._seats.held(key) or Seats()
             self._seated -= seats.free(now)
+            seats.shorten(now + window)
             later, count = seats.later_than(member), len(seats.order)
             allowed = (count if later is None else later) < limit
             if allowed:

@@ -38,7 +38,7 @@ try:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as NotConnectedError
-    from redis.exceptions import NoScriptError, ResponseError
+    from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
     from redis.exceptions import TimeoutError as LateError
     from redis.retry import Retry as BlockingRetry
 except ModuleNotFoundError as error:
@@ -233,6 +233,8 @@ def _options(url: str) -> dict[str, Any]:
         "protocol": 2,
         "max_connections": CONNECTIONS,
         "timeout": TIMEOUT,
+        # A connection whose server has become a replica is given up, for another to be found.
+        "retry_on_error": [ReadOnlyError],
         "socket_timeout": TIMEOUT,
     }
     if not url.startswith("unix:"):

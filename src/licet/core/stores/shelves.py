@@ -95,6 +95,14 @@ class Seats:
         del self.order[:freed]
         return freed
 
+    def shorten(self, last: float) -> None:
+        place = bisect_right(self.order, last, key=lambda seat: seat[0])
+        late = self.order[place:]
+        del self.order[place:]
+        for _, member in late:
+            self.ends[member] = last
+            insort(self.order, (last, member))
+
     def later_than(self, member: str) -> int | None:
         ends = self.ends.get(member)
         if ends is None:

@@ -44,7 +44,7 @@ class SQLiteStore(Store, Locked):
 
     Args:
         path: where the file is or shall be, absolute.
-        clock: time, read from the wall.
+        clock: time, read from the wall; and monotonic, by which a wall clock that leaps is known.
 
     Raises:
         ConfigError: nothing can be kept there.
@@ -183,6 +183,7 @@ class SQLiteStore(Store, Locked):
         connection = sqlite3.connect(
             self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
+        connection.create_function("ticks", 0, self._clock.monotonic)
         try:
             prepare(connection)
         except BaseException:

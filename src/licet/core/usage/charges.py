@@ -69,7 +69,10 @@ class Charges:
         self._held.append(charge)
 
     def let_go(self, charge: Charge) -> bool:
-        """Return whether `charge` was held still: nothing of what it was charged for was had."""
+        """Hold `charge` no longer; return whether it was held still.
+
+        It is not where an answer has begun, and with it what was paid for.
+        """
         try:
             self._held.remove(charge)
         except ValueError:
@@ -77,7 +80,7 @@ class Charges:
         return True
 
     def answered(self, status: int) -> None:
-        """An answer has begun: what it was charged for is had, unless it is a 5xx.
+        """Take note that an answer has begun: what was paid for is had, unless it is a 5xx.
 
         Args:
             status: of the answer; 101 where a websocket was accepted.

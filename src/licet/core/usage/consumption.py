@@ -6,8 +6,8 @@ from typing import Any, overload
 from uuid import UUID
 
 from licet.core import flow
-from licet.core.context import current_entitlements
 from licet.core.entitlements import Entitlements
+from licet.core.entitlements.context import current_entitlements
 from licet.core.flow import Flow
 from licet.core.usage.charge import Charge
 from licet.core.usage.paid import charged
@@ -35,11 +35,11 @@ def charging(
     if key is _ABSENT and limit != SEATS:
         if type(amount) is not int or amount < 0:
             raise TypeError(f"what is used of {limit!r} is a whole number of 0 or more")
-        charged = entitlements.charged(lambda book, account: book.charge(account, limit, amount))
+        making = entitlements.charged(lambda book, account: book.charge(account, limit, amount))
     else:
         user = _user(limit, key)
-        charged = entitlements.charged(lambda book, account: book.seat(account, limit, user))
-    return (yield from charged) or Charge(limit, 0, None)
+        making = entitlements.charged(lambda book, account: book.seat(account, limit, user))
+    return (yield from making) or Charge(limit, 0, None)
 
 
 def _user(limit: str, key: object) -> str:

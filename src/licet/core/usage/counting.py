@@ -1,4 +1,4 @@
-"""Where is counted: in the store, or in this process while the store is silent, if that is wanted.
+"""Where use is counted: in the store, or here while the store is silent, if that is wanted.
 
 Nothing here passes what was not counted: a store that gives no answer makes a charge undecided,
 and so does a process that has no room left to count in.
@@ -27,7 +27,7 @@ Question: TypeAlias = Callable[[Store], Effect[Count]]
 
 
 class Counting:
-    """Asks the store.
+    """Asks the store, or what stands in for it.
 
     Args:
         store: what all processes count in.
@@ -64,7 +64,7 @@ class Counting:
         return (yield from self.ask(question))
 
     def give_back(self, question: Question, store: Store) -> Flow[None]:
-        """Ask the store that has counted to take that back; nothing comes of its silence."""
+        """Have the store that has counted take it back; where it is silent, it stays charged."""
         try:
             effect = question(store)
             if isinstance(effect, Immediate):

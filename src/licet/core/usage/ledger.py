@@ -21,7 +21,7 @@ from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
 from licet.core.usage.counting import Counting
 from licet.core.usage.latest import Latest
-from licet.core.usage.meter import Meter
+from licet.core.usage.metering.meter import Meter
 from licet.core.usage.period import present
 
 

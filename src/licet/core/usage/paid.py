@@ -1,7 +1,7 @@
 """Charges in coroutines, which may be cancelled wherever they wait.
 
-What has begun to be charged is charged or not, and it is known which before a cancellation goes
-on; until something of what it was charged for is had, it can be given back.
+A charge that has begun is finished before a cancellation goes on, so that it is known whether it
+was made. It is given back if what it pays for fails before any of that has reached the caller.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from licet.core.usage.charges import Charges
 
 
 async def paid(entitlements: Entitlements, charging: Flow[Charge]) -> Paid:
-    """Have something charged; what comes of it decides over giving it back.
+    """Have something charged, to be given back if what follows inside of `Paid` fails.
 
     Args:
         entitlements: under which license.
@@ -50,7 +50,7 @@ async def charged(charging: Flow[Charge]) -> Charge:
 
 
 class Paid:
-    """The time in which what was charged is used.
+    """The time in which what was charged is used: `async with` it.
 
     Args:
         charges: of the request.

@@ -1,4 +1,4 @@
-"""So much of a limit is used up in a period."""
+"""Counts how much of a limit is used in a period."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has a seat: so many different users in a rolling length of time.
+"""Counts different users within a rolling length of time: each of them has a seat.
 
 A seat is its user's, and is not given back by a view that fails: whoever comes again has it
 already. Users stand in the store as digests, which cannot be read back.

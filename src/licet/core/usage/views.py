@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from licet.core import flow
-from licet.core.context import current_entitlements
+from licet.core.entitlements.context import current_entitlements
 from licet.core.usage.asked import request_of
+from licet.core.usage.charge import Charge
 from licet.core.usage.paid import Paid, paid
 from licet.core.usage.use import Use
 
@@ -99,7 +100,7 @@ def _charged(function: Callable[..., Any], use: Use) -> Callable[..., Any]:
                 return _awaited(Paid(entitlements.charged_so_far(), charge), lambda: answer)
             if has_failed(answer):
                 charge.refund()
-            return answer
+            return _followed(answer, charge)
 
     return wrapper
 
@@ -109,6 +110,27 @@ async def _awaited(paying: Paid, answering: Callable[[], Awaitable[Any]]) -> Any
     async with paying:
         answer = await answering()
         paying.failed = has_failed(answer)
+    return _followed(answer, paying.charge)
+
+
+def _followed(answer: Any, charge: Charge) -> Any:
+    """Return an answer; one of Django's that renders itself later gives back where it fails."""
+    if getattr(answer, "is_rendered", None) is False:
+        render = answer.render
+
+        def rendering() -> Any:
+            # Taken off again, or what is rendered could not be pickled for a cache.
+            vars(answer).pop("render", None)
+            try:
+                rendered = render()
+            except BaseException:
+                charge.refund()
+                raise
+            if has_failed(rendered):
+                charge.refund()
+            return rendered
+
+        answer.render = rendering
     return answer
 
 

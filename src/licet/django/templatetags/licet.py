@@ -17,8 +17,8 @@ from django import template
 from django.template.base import FilterExpression, Node, NodeList, Parser, Token
 from django.template.context import Context
 
-from licet.core.banner import Banner, banner
-from licet.core.context import find_entitlements
+from licet.core.entitlements.banner import Banner, banner
+from licet.core.entitlements.context import find_entitlements
 
 register = template.Library()
 

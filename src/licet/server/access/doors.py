@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from licet.core.addresses import read_address
+from licet.core.request.addresses import read_address
 from licet.server.access.apikeys import ApiKeys, Caller, Kind
 from licet.server.access.pace import LONGEST, Pace, TooFastError
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 
 class ServerFacts:
-    """The facts of a request (`licet.core.facts.RequestFacts`).
+    """The facts of a request (`licet.core.request.facts.RequestFacts`).
 
     Args:
         request: which.

@@ -38,8 +38,8 @@ from licet.core.possession.binding import read_cnf
 from licet.core.possession.dpop import ALGORITHMS, Dpop
 from licet.core.possession.holder import Possession
 from licet.core.possession.mtls import Certificates
-from licet.core.proxies import Proxies
 from licet.core.request import Credential
+from licet.core.request.proxies import Proxies
 from licet.core.stores.memory import MemoryStore
 from licet.server.access.pace import Pace, TooFastError
 from licet.server.endpoints.address import Address

@@ -16,7 +16,7 @@ from typing import Any
 
 from licet.core.constraints.domain import Domains
 from licet.core.errors import BadHost, LicenseInvalid
-from licet.core.hosts import read_literal, read_name
+from licet.core.request.hosts import read_literal, read_name
 
 ACTIVE, SUSPENDED, REVOKED = "active", "suspended", "revoked"
 #: Seconds for which an answer may be on its way.

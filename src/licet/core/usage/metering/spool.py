@@ -14,7 +14,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from licet.core.forks import Locked
-from licet.core.usage.sums import Place, Sum, Sums
+from licet.core.usage.metering.sums import Place, Sum, Sums
 
 #: Counters in one report at most.
 MOST_COUNTERS = 1_000
@@ -107,6 +107,9 @@ class MemorySpool(Locked):
     def next(self) -> Report | None:
         """See `Spool.next`."""
         with self.lock:
+            if (left := self._sent) is not None:
+                # Whoever sent it came to nothing, and nobody knows what became of it.
+                self._reports[left.issuer, left.license_id] = left
             self._sent = self._fresh() or (
                 self._reports.popitem(last=False)[1] if self._reports else None
             )

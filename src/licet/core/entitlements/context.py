@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from licet.core.entitlements import Entitlements
+from licet.core.entitlements.entitlements import Entitlements
 
 #: The entitlements of what runs now. Adapters set it, and set it back to what it was.
 current: ContextVar[Entitlements | None] = ContextVar("licet.entitlements", default=None)

@@ -11,8 +11,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from licet.core.context import current_entitlements, get_current
-from licet.core.entitlements import Entitlements, Kind
+from licet.core.entitlements.context import current_entitlements, get_current
+from licet.core.entitlements.entitlements import Entitlements, Kind
 from licet.core.errors import FeatureNotLicensed, LicenseError, RoleNotGranted, ScopeNotGranted
 
 F = TypeVar("F", bound=Callable[..., Any])

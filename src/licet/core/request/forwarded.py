@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from licet.core.addresses import Address, read_address
-from licet.core.facts import RequestFacts
+from licet.core.request.addresses import Address, read_address
+from licet.core.request.facts import RequestFacts
 
 #: The longest list that is read, in characters: a hundred hops fit in.
 MAX_LIST = 4096

@@ -1,4 +1,4 @@
-"""Tells the vendor what was used, and has no request wait for it.
+"""Tells the vendor what was used, without any request waiting for it.
 
 What is charged is added up in memory. Once a second it is put into the spool, and what is there is
 sent. A process that is killed loses at most what it has added up since, if its spool is in a
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -22,9 +23,9 @@ from licet.core.shutdown import tell_of_end
 from licet.core.stores import StoreUnavailable
 from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
-from licet.core.usage.courier import Courier
-from licet.core.usage.spool import Spool
-from licet.core.usage.sums import Pending, Place, Sums, hour_of
+from licet.core.usage.metering.courier import Courier
+from licet.core.usage.metering.spool import Spool
+from licet.core.usage.metering.sums import Pending, Place, Sums, hour_of
 
 logger = logging.getLogger("licet")
 
@@ -35,7 +36,7 @@ ROOM = 10_000
 
 
 class Meter(Locked):
-    """Adds up, and tells.
+    """Adds up what licenses use, and has the vendor told of it.
 
     Args:
         spool: where sums wait.
@@ -134,16 +135,26 @@ class Meter(Locked):
 
     def finish(self, seconds: float) -> None:
         """Tell what there is, for `seconds` at most: the process ends."""
+        until = time.monotonic() + seconds
         self.keep()
-        turn = self._turn
-        if turn.acquire(timeout=seconds):
-            try:
-                self._trying(lambda: self.courier.go(seconds, at_last=True))
-            finally:
-                turn.release()
+        if self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            left, told = max(0.0, until - time.monotonic()), threading.Event()
+            work = partial(self._send_at_last, left, self._turn, told)
+            # In a thread where there is one: nobody can bound how long a name is looked up for.
+            if start(work, "licet-meter"):
+                told.wait(left)
+            else:
+                work()
         lost = self._spool.mortal()
         if lost:
             logger.warning("the process ends with %d counts of usage that nobody took", lost)
+
+    def _send_at_last(self, seconds: float, turn: threading.Lock, told: threading.Event) -> None:
+        try:
+            self._trying(lambda: self.courier.go(seconds, at_last=True))
+        finally:
+            turn.release()
+            told.set()
 
     def _trying(self, work: Callable[[], None]) -> None:
         try:

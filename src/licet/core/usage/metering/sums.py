@@ -58,7 +58,9 @@ def hour_of(now: float) -> int:
 
 
 class Pending:
-    """Sums in memory: so many, and what was given back in place of what was not counted yet.
+    """Sums in memory, so many at most; and debts.
+
+    What is given back after the vendor was told of it is owed: it is taken off what is used next.
 
     Not safe to share between threads.
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
-from licet.core.addresses import Address, AddressRanges, read_address, read_network
 from licet.core.errors import BadHost, ConfigError, LicenseAmbiguous
-from licet.core.facts import RequestFacts
-from licet.core.forwarded import DIALECTS, MAX_LIST
+from licet.core.request.addresses import Address, AddressRanges, read_address, read_network
+from licet.core.request.facts import RequestFacts
+from licet.core.request.forwarded import DIALECTS, MAX_LIST
 
 _SETTING = "trusted_proxies"
 #: What no client sends of itself: any of these betrays a proxy.

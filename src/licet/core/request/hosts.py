@@ -17,7 +17,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 import idna
 
 from licet.core.errors import BadHost
-from licet.core.facts import RequestFacts
+from licet.core.request.facts import RequestFacts
 
 #: The longest name, its trailing dot apart (RFC 1035, section 2.3.4).
 MAX_NAME = 253

@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import Any
 
 from licet.core.errors import ConfigError
-from licet.core.options import unknown
-from licet.core.settings import Settings
+from licet.core.settings.options import unknown
+from licet.core.settings.settings import Settings
 
 PREFIX = "LICET_"
 _FIELDS = {each.name: each for each in fields(Settings)}

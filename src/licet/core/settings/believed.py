@@ -7,11 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from licet.core.errors import ConfigError
-from licet.core.issuers import DEFAULT_JWKS_URL, VALIDATION, IssuerSettings, issuer_settings
-from licet.core.options import text, url
+from licet.core.settings.issuers import (
+    DEFAULT_JWKS_URL,
+    VALIDATION,
+    IssuerSettings,
+    issuer_settings,
+)
+from licet.core.settings.options import text, url
 
 if TYPE_CHECKING:
-    from licet.core.settings import Settings
+    from licet.core.settings.settings import Settings
 
 
 def issuers_of(settings: Settings) -> dict[str, IssuerSettings]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from licet.core.errors import ConfigError
-from licet.core.options import url
+from licet.core.settings.options import url
 
 if TYPE_CHECKING:
-    from licet.core.settings import Settings
+    from licet.core.settings.settings import Settings
 
 
 def check_proxies(settings: Settings) -> None:

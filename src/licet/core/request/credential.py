@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from licet.core.errors import ConfigError, LicenseAmbiguous, LicenseInvalid
-from licet.core.facts import RequestFacts
+from licet.core.request.facts import RequestFacts
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # WSGI joins equal fields with a comma, so a second credential may hide behind another scheme.

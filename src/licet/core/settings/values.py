@@ -10,14 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from licet.core.errors import ConfigError, LicenseInvalid
-from licet.core.patterns import is_slow
-from licet.core.request import Sources
+from licet.core.request.credential import Sources
+from licet.core.settings.patterns import is_slow
 
 DEFAULT_SOURCES = ("authorization", "x-license-token")
 #: Bytes of a secret that a MAC stands on (RFC 2104, section 3: the length of the digest).
 MIN_SECRET = 32
-#: The schemes of `store`.
-STORES = ("memory", "sqlite", "redis", "rediss", "unix")
 
 
 def license_source(name: str, value: str) -> str:
@@ -172,19 +170,6 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{host}{port}"
 
 
-def store_url(name: str, value: str) -> str:
-    """Return the address of a store.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if value.partition("://")[0] not in STORES or "://" not in value:
-        raise ConfigError(
-            name, "is at no address that Licet knows", f"write one of {', '.join(STORES)} and ://…"
-        )
-    return value
-
-
 def sources_of(installation: str | None, sources: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the sources of credentials, which an installation license leaves none of.
 
@@ -214,7 +199,7 @@ def downgrade(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
         ConfigError: it says something else, or nothing.
     """
     # Not at the top: most settings refuse what has expired.
-    from licet.core.terms import read_terms
+    from licet.core.grants.reading import read_terms
 
     remedy = 'write {"plan": "free", "features": […], "limits": {…}}, each as licenses write it'
     if not value or not value.keys() <= {"plan", "features", "limits"}:

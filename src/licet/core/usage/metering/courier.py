@@ -16,7 +16,7 @@ from licet.core.clock import Clock
 from licet.core.events.log import Ration
 from licet.core.stores import StoreUnavailable
 from licet.core.transport import Request, Transport, TransportError
-from licet.core.usage.spool import Report, Spool
+from licet.core.usage.metering.spool import Report, Spool
 
 logger = logging.getLogger("licet")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
-from licet.core.entitlements import UNLIMITED, Entitlements
+from licet.core.entitlements.entitlements import UNLIMITED, Entitlements
 from licet.core.lifecycle import Status
 
 #: Percent of a limit from which on there is something to tell.

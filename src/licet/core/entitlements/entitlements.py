@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from licet.core.caching import InGrace
-from licet.core.claimed import NO_CLAIMS, claims_of, frozen
+from licet.core.entitlements.claimed import NO_CLAIMS, claims_of, frozen
+from licet.core.entitlements.rights import Kind, Rights
 from licet.core.errors import FeatureNotLicensed, LicenseError, LicenseRequired
 from licet.core.flow import Flow
 from licet.core.grants import UNLIMITED, Fixed, Grant, nothing
 from licet.core.lifecycle import Status
-from licet.core.rights import Kind, Rights
 from licet.core.usage.charges import Charges
 
 if TYPE_CHECKING:

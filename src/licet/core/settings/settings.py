@@ -15,9 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from licet.core import contradictions
-from licet.core.believed import issuers_of
-from licet.core.issuers import (
+from licet.core.possession import target
+from licet.core.possession.mtls import Certificates
+from licet.core.request.paths import exempt_path
+from licet.core.request.proxies import Proxies
+from licet.core.settings import contradictions
+from licet.core.settings.believed import issuers_of
+from licet.core.settings.issuers import (
     ADDRESS,
     ALGORITHM_NAMES,
     AUDIENCE,
@@ -31,7 +35,7 @@ from licet.core.issuers import (
     TOKEN_TYPE,
     IssuerSettings,
 )
-from licet.core.options import (
+from licet.core.settings.options import (
     FLAG,
     Options,
     choice,
@@ -44,11 +48,7 @@ from licet.core.options import (
     texts,
     url,
 )
-from licet.core.paths import exempt_path
-from licet.core.possession import target
-from licet.core.possession.mtls import Certificates
-from licet.core.proxies import Proxies
-from licet.core.values import (
+from licet.core.settings.values import (
     ca_file,
     ciphers,
     downgrade,
@@ -60,8 +60,8 @@ from licet.core.values import (
     signing_secret,
     signing_secrets,
     sources_of,
-    store_url,
 )
+from licet.core.stores import store_url
 
 __all__ = ["IssuerSettings", "Settings"]
 
@@ -200,7 +200,7 @@ class Settings(Options):
         Raises:
             ConfigError: a value that cannot be read or cannot work, or a misspelt name.
         """
-        from licet.core import spellings
+        from licet.core.settings import spellings
 
         return spellings.from_env(environ)
 
@@ -211,7 +211,7 @@ class Settings(Options):
         Raises:
             ConfigError: a value that cannot work, or an unknown name.
         """
-        from licet.core import spellings
+        from licet.core.settings import spellings
 
         return spellings.from_mapping(mapping)
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from licet.core.addresses import Address
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.errors import ConfigError
-from licet.core.facts import RequestFacts
-from licet.core.proxies import Proxies
+from licet.core.request.addresses import Address
+from licet.core.request.facts import RequestFacts
+from licet.core.request.proxies import Proxies
 
 if TYPE_CHECKING:
     from maxminddb import Reader

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from licet.core.errors import ConfigError
-from licet.core.options import FLAG, MAX_MEMBERS, Kind, Options, number, optional, text, texts
+from licet.core.settings.options import (
+    FLAG,
+    MAX_MEMBERS,
+    Kind,
+    Options,
+    number,
+    optional,
+    text,
+    texts,
+)
 from licet.core.token import strictjson
 from licet.core.token.compact import media_type
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 
 from licet.core.stores.sqlite import SQLiteStore
-from licet.core.usage.spool import MOST_COUNTERS, MOST_WAITING, Report, reported
-from licet.core.usage.sums import MOST, Place, Sum, Sums
+from licet.core.usage.metering.spool import MOST_COUNTERS, MOST_WAITING, Report, reported
+from licet.core.usage.metering.sums import MOST, Place, Sum, Sums
 
 #: Seconds for which a report is left to the process that has begun to send it.
 LEASE = 30.0

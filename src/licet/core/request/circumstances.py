@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol
 
-from licet.core.addresses import Address, read_address
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.errors import BadHost
-from licet.core.facts import RequestFacts
-from licet.core.hosts import read_authority, read_origin, request_host
-from licet.core.proxies import Proxies
-from licet.core.regions import RegionDatabase, RegionHeader, RegionSource, read_region
+from licet.core.request.addresses import Address, read_address
+from licet.core.request.facts import RequestFacts
+from licet.core.request.hosts import read_authority, read_origin, request_host
+from licet.core.request.proxies import Proxies
+from licet.core.request.regions import RegionDatabase, RegionHeader, RegionSource, read_region
 from licet.core.settings import Settings
 
 #: How many characters of evidence are worth remembering.
@@ -47,7 +47,7 @@ class Circumstances(Protocol):
         ...
 
     def host(self) -> str | None:
-        """Return the host the request is for, as `licet.core.hosts` spells it.
+        """Return the host the request is for, as `licet.core.request.hosts` spells it.
 
         Raises:
             BadHost: it has none, or not one.

@@ -1,4 +1,4 @@
-"""Terms: what licenses of equal content share, read once and interned.
+"""Reads the terms of a license from its claims; licenses that say the same share one `Terms`.
 
 Whatever narrows a license is enforced or the license is refused: a constraint claim that is not
 understood here makes the whole license invalid, because letting it pass would widen it.
@@ -17,8 +17,7 @@ from licet.core.constraints.custom import custom_names
 from licet.core.constraints.registry import ENFORCED, STATUS, read_conditions
 from licet.core.errors import LicenseInvalid
 from licet.core.forks import Locked
-from licet.core.grants import UNLIMITED as UNLIMITED
-from licet.core.grants import Terms
+from licet.core.grants.terms import UNLIMITED, Terms
 from licet.core.lifecycle import MAX_GRACE
 from licet.core.revocation.statuslist import read_reference
 from licet.core.token.claims import MAX_ENTRIES, optional_text

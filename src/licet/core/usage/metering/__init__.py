@@ -1,0 +1,1 @@
+"""What licenses use, added up behind the requests and reported to the vendor."""
