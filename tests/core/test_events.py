@@ -10,7 +10,8 @@ import pytest
 
 from licet.core.events.bus import EventBus
 from licet.core.events.event import Event, EventName
-from licet.core.events.log import DENIALS, LEVELS, WINDOW, LogSink, escape
+from licet.core.events.log import DENIALS, LEVELS, WINDOW, FailureLog, LogSink, escape
+from licet.core.stores import StoreUnavailable
 from tests.core.hands import Hands
 
 
@@ -222,3 +223,11 @@ def test_what_nobody_reads_is_not_counted(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO, "licet")
     sink(denied())
     assert caplog.messages == ["license.denied code=license_invalid"]
+
+
+def test_a_silent_store_is_written_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """With the reason and the consequence, and without a trace: it is no defect of the program."""
+    FailureLog(Hands().clock, "it is tried again")(StoreUnavailable("timeout"))
+    (record,) = (each for each in caplog.records if each.name == "licet")
+    assert record.getMessage() == "no answer from the store (timeout); it is tried again"
+    assert (record.levelname, record.exc_info) == ("WARNING", None)

@@ -98,15 +98,6 @@ def test_what_is_kept_ends(directory: Path) -> None:
     assert process.told == []
 
 
-def test_one_process_is_the_first(directory: Path) -> None:
-    """And the next one when the time is over or the first gives up."""
-    one, other = Process(directory), Process(directory)
-    assert one.state.set_if_absent(REVOKED, 60).run()
-    assert not other.state.set_if_absent(REVOKED, 60).run()
-    one.state.delete(REVOKED).run()
-    assert other.state.set_if_absent(REVOKED, 60).run()
-
-
 @pytest.mark.anyio
 async def test_it_serves_event_loops(directory: Path) -> None:
     """As it does threads."""
@@ -114,7 +105,6 @@ async def test_it_serves_event_loops(directory: Path) -> None:
     await state.announce(REVOKED, b"said", 600).arun()
     assert await state.get(REVOKED).arun() == b"said"
     assert (await state.announced(0).arun()).values == (b"said",)
-    assert await state.set_if_absent(OTHER, 60).arun()
 
 
 def test_a_killed_process_has_said_what_it_said(directory: Path) -> None:
@@ -243,7 +233,7 @@ def test_a_state_that_was_taken_away_is_unavailable(directory: Path, gone: str) 
         state.put(OTHER, b"", 60),
         state.announce(REVOKED, b"said", 60),
         state.announced(0),
-        state.set_if_absent(OTHER, 60),
+        state.own(OTHER),
     ):
         with pytest.raises(StoreUnavailable, match="unreachable"):
             effect.run()

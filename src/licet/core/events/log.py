@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import Event
 from licet.core.forks import Locked
+from licet.core.stores.interface import StoreUnavailable
 
 logger = logging.getLogger("licet")
 
@@ -137,7 +138,9 @@ class LogSink:
 
 
 class FailureLog:
-    """Writes errors that nobody expected, with their traces.
+    """Writes what failed behind the requests: what nobody expected with its trace.
+
+    A store that gives no answer is no defect of this program, and needs none.
 
     Args:
         clock: monotonic time, for the ration.
@@ -154,7 +157,11 @@ class FailureLog:
         """Write `error`, unless too many of its class were written just now."""
         # A log that fails, for want of stack or memory say, must not keep the refusal back.
         with suppress(Exception):
-            if self._failures.withheld(type(error)) is not None:
+            if self._failures.withheld(type(error)) is None:
+                return
+            if isinstance(error, StoreUnavailable):
+                logger.warning("no answer from the store (%s); %s", error, self._consequence)
+            else:
                 logger.error(
                     "unexpected error in the license check; %s", self._consequence, exc_info=error
                 )

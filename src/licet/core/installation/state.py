@@ -83,10 +83,6 @@ class State(Locked):
         """Return what any process has announced after generation `after`, where undamaged."""
         return Decision(lambda: self._announced(after))
 
-    def set_if_absent(self, key: Key, ttl: float) -> Effect[bool]:
-        """See `Store.set_if_absent`."""
-        return Decision(lambda: self._set_if_absent(key, ttl))
-
     def change(
         self, key: Key, change: Callable[[bytes | None], bytes], ttl: float
     ) -> Effect[bytes]:
@@ -144,11 +140,6 @@ class State(Locked):
                 return News(news.generation, values)
             # Nothing of this is whole; what comes behind it may be.
             after = news.generation
-
-    def _set_if_absent(self, key: Key, ttl: float) -> Flow[bool]:
-        self._place()
-        first: bool = yield self._store.set_if_absent(key, ttl)
-        return first
 
     # -- seals -----------------------------------------------------------------------------------
 
