@@ -23,7 +23,7 @@ import standardwebhooks
 import trustme
 
 from licet import ConfigError, Settings
-from licet.core import shutdown
+from licet.core import forks, shutdown
 from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events import filed, messages, webhook
 from licet.core.events.event import KINDS, Event
@@ -50,6 +50,21 @@ REVOKED = Event("license.revoked", {"issuer": "acme", "word": "revoked", "licens
 
 def revoked(number: int) -> Event:
     return Event("license.revoked", {**REVOKED.data, "license_id": f"lic_{number}"})
+
+
+@pytest.fixture(autouse=True)
+def _retired() -> Iterator[None]:
+    """No webhook of a test tells, or writes, anything in the tests that follow."""
+    yield
+    for one in list(forks._everything):
+        if isinstance(one, Webhook):
+            with one.lock:
+                one._thread = None
+                one._changed.notify_all()
+    for thread in threading.enumerate():
+        if thread.name == "licet-webhook":
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(name="receiver")
