@@ -57,13 +57,13 @@ CORE_ROWS = frozenset(
         *_rows("G", range(1, 27)),
         *_rows("H", range(1, 21)),
         *_rows("I", [12, 13]),
-        *_rows("J", [2, 3, 4, 5, 6, 9, 10]),
+        *_rows("J", [2, 3, 4, 5, 6, 10]),
         *_rows("R", [8, 10]),
         *_rows("S", range(1, 16), without=[6, 7] if find_spec("gevent") else [5, 6, 7]),
     ]
 )
-#: Rows about what follows the end of a license, and about a clock that is behind.
-ENDED_ROWS = frozenset(_rows("J", [1, 7, 8]))
+#: Rows about what follows the end of a license, and about a clock that is behind or says nothing.
+ENDED_ROWS = frozenset(_rows("J", [1, 7, 8, 9]))
 #: Rows about what a license may use, where requests use it, and where they are counted.
 USED_ROWS = frozenset(_rows("P", [1, 2, 3, 4, 7]))
 COUNTED_ROWS = frozenset(_rows("P", [5, 6]))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from licet.core.clock import SYSTEM_CLOCK
+from licet.core import gates
+from licet.core.clock import SYSTEM_CLOCK, Clock
 from licet.core.events.event import Event
+from licet.core.gate import Gate
 from licet.core.installation.mark import PLACE, Mark
 from licet.core.installation.state import State
 from tests import licenses
@@ -37,6 +42,10 @@ def ended(ago: int = 60, **changes: Any) -> str:
 def bearer(token: str) -> list[tuple[str, str]]:
     """Return the header lines that present `token`."""
     return [("Authorization", f"Bearer {token}")]
+
+
+def _raise() -> float:
+    raise OSError("no clock")
 
 
 class LifeContract(_Base):
@@ -107,6 +116,29 @@ class LifeContract(_Base):
                 self.refused(client, answer, 402, "installation_unlicensed")
                 assert answer.json["error"] == "clock"
             assert self.get(client, "/health").status == 200
+
+    @pytest.mark.row("J09")
+    def test_nothing_passes_by_a_clock_that_tells_no_time(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """J09: what is remembered and what is new is 503 while it says NaN or raises; then 200."""
+        hand = SimpleNamespace(read=time.time)
+        clock = Clock(wall=lambda: hand.read())
+        monkeypatch.setattr(gates, "Gate", partial(Gate, clock=clock))
+        # None of its gates is there before, and none stays.
+        monkeypatch.setattr(gates, "_gates", {})
+        client = self.licensed()
+        known, new = license_token(), license_token(sub="lic_new")
+        assert self.get(client, "/reports", bearer(known)).status == 200
+        client.calls.clear()
+        for read in (lambda: math.nan, _raise):
+            hand.read = read
+            for token in (known, new, ended(grace=HOUR)):
+                answer = self.get(client, "/reports", bearer(token))
+                self.refused(client, answer, 503, "license_unavailable")
+        hand.read = time.time
+        for token in (known, new):
+            assert self.get(client, "/reports", bearer(token)).status == 200
 
     # -- downgrade ---------------------------------------------------------------------------
 

@@ -80,9 +80,7 @@ def test_a_coroutine_function_cannot_receive_signals_of_blinker(caplog: Any) -> 
 
 def test_django_has_coroutine_functions_receive_too() -> None:
     """In an event loop of their own."""
-    django = pytest.importorskip("django")
-    if django.VERSION < (5, 0):
-        pytest.skip("signals with coroutine functions came with Django 5.0")
+    pytest.importorskip("django")
     importlib.import_module("tests.adapters.django_project")
     from licet.django.signals import _relay, keys_stale
 
