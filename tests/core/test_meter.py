@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,20 @@ def test_a_server_says_how_long_it_wants_to_be_left_alone(metered: Metered, vend
         metered.hands.advance(pause)
         metered.round()
         assert len(vendor.bodies) == tries
+
+
+@pytest.mark.parametrize(("told", "tries"), [(1_800_000_100.0, 1), (-100.0, 2)])
+def test_a_server_names_the_moment_at_which_it_wants_to_be_asked_again(
+    metered: Metered, vendor: Vendor, told: float, tries: int
+) -> None:
+    """`Retry-After` may be a date, which says nothing to whoever has no time to tell it by."""
+    vendor.answers = [reply(503, Retry_After=formatdate(1_800_000_200.0, usegmt=True))]
+    metered.use()
+    metered.hands.wall = told
+    metered.round()
+    metered.hands.advance(70)
+    metered.round()
+    assert len(vendor.bodies) == tries
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 422])

@@ -19,42 +19,26 @@ from django.db import close_old_connections
 from django.dispatch import Signal
 
 from licet.core.events.bus import EVERY_GATE
-from licet.core.events.event import Event, EventName
+from licet.core.events.event import KINDS, Event, EventName
 from licet.core.events.relay import Relay
 
-license_verified = Signal()
-license_denied = Signal()
-license_expiring = Signal()
-license_grace_entered = Signal()
-license_revoked = Signal()
-license_suspicious_activity = Signal()
-keys_rotated = Signal()
-keys_stale = Signal()
-keys_unavailable = Signal()
-keys_refused = Signal()
-keys_snapshot = Signal()
-tls_failure = Signal()
-online_unavailable = Signal()
-usage_exceeded = Signal()
-clock_suspicious = Signal()
+SIGNALS: Mapping[EventName, Signal] = {name: Signal() for name in KINDS}
 
-SIGNALS: Mapping[EventName, Signal] = {
-    "license.verified": license_verified,
-    "license.denied": license_denied,
-    "license.expiring": license_expiring,
-    "license.grace_entered": license_grace_entered,
-    "license.revoked": license_revoked,
-    "license.suspicious_activity": license_suspicious_activity,
-    "keys.rotated": keys_rotated,
-    "keys.stale": keys_stale,
-    "keys.unavailable": keys_unavailable,
-    "keys.refused": keys_refused,
-    "keys.snapshot": keys_snapshot,
-    "tls.failure": tls_failure,
-    "online.unavailable": online_unavailable,
-    "usage.exceeded": usage_exceeded,
-    "clock.suspicious": clock_suspicious,
-}
+license_verified = SIGNALS["license.verified"]
+license_denied = SIGNALS["license.denied"]
+license_expiring = SIGNALS["license.expiring"]
+license_grace_entered = SIGNALS["license.grace_entered"]
+license_revoked = SIGNALS["license.revoked"]
+license_suspicious_activity = SIGNALS["license.suspicious_activity"]
+keys_rotated = SIGNALS["keys.rotated"]
+keys_stale = SIGNALS["keys.stale"]
+keys_unavailable = SIGNALS["keys.unavailable"]
+keys_refused = SIGNALS["keys.refused"]
+keys_snapshot = SIGNALS["keys.snapshot"]
+tls_failure = SIGNALS["tls.failure"]
+online_unavailable = SIGNALS["online.unavailable"]
+usage_exceeded = SIGNALS["usage.exceeded"]
+clock_suspicious = SIGNALS["clock.suspicious"]
 
 
 def _send(event: Event) -> None:

@@ -17,49 +17,31 @@ from inspect import iscoroutinefunction
 
 from licet._requires import extra
 from licet.core.events.bus import EVERY_GATE
-from licet.core.events.event import Event, EventName
+from licet.core.events.event import KINDS, Event, EventName
 from licet.core.events.log import SubscriberLog
 from licet.core.events.relay import Relay
 
 with extra("flask", "flask"):
     import flask  # noqa: F401  # it brings blinker
-    from blinker import NamedSignal, Namespace
+    from blinker import NamedSignal
 
-_names = Namespace()
+SIGNALS: Mapping[EventName, NamedSignal] = {name: NamedSignal(name) for name in KINDS}
 
-license_verified = _names.signal("license.verified")
-license_denied = _names.signal("license.denied")
-license_expiring = _names.signal("license.expiring")
-license_grace_entered = _names.signal("license.grace_entered")
-license_revoked = _names.signal("license.revoked")
-license_suspicious_activity = _names.signal("license.suspicious_activity")
-keys_rotated = _names.signal("keys.rotated")
-keys_stale = _names.signal("keys.stale")
-keys_unavailable = _names.signal("keys.unavailable")
-keys_refused = _names.signal("keys.refused")
-keys_snapshot = _names.signal("keys.snapshot")
-tls_failure = _names.signal("tls.failure")
-online_unavailable = _names.signal("online.unavailable")
-usage_exceeded = _names.signal("usage.exceeded")
-clock_suspicious = _names.signal("clock.suspicious")
-
-SIGNALS: Mapping[EventName, NamedSignal] = {
-    "license.verified": license_verified,
-    "license.denied": license_denied,
-    "license.expiring": license_expiring,
-    "license.grace_entered": license_grace_entered,
-    "license.revoked": license_revoked,
-    "license.suspicious_activity": license_suspicious_activity,
-    "keys.rotated": keys_rotated,
-    "keys.stale": keys_stale,
-    "keys.unavailable": keys_unavailable,
-    "keys.refused": keys_refused,
-    "keys.snapshot": keys_snapshot,
-    "tls.failure": tls_failure,
-    "online.unavailable": online_unavailable,
-    "usage.exceeded": usage_exceeded,
-    "clock.suspicious": clock_suspicious,
-}
+license_verified = SIGNALS["license.verified"]
+license_denied = SIGNALS["license.denied"]
+license_expiring = SIGNALS["license.expiring"]
+license_grace_entered = SIGNALS["license.grace_entered"]
+license_revoked = SIGNALS["license.revoked"]
+license_suspicious_activity = SIGNALS["license.suspicious_activity"]
+keys_rotated = SIGNALS["keys.rotated"]
+keys_stale = SIGNALS["keys.stale"]
+keys_unavailable = SIGNALS["keys.unavailable"]
+keys_refused = SIGNALS["keys.refused"]
+keys_snapshot = SIGNALS["keys.snapshot"]
+tls_failure = SIGNALS["tls.failure"]
+online_unavailable = SIGNALS["online.unavailable"]
+usage_exceeded = SIGNALS["usage.exceeded"]
+clock_suspicious = SIGNALS["clock.suspicious"]
 
 
 def _send(event: Event) -> None:

@@ -35,6 +35,7 @@ _WAITING = "SELECT count(*) FROM webhooks WHERE receiver = ?"
 _NEXT = """SELECT id, body, attempts, due FROM webhooks WHERE receiver = ?
     ORDER BY due, made LIMIT 1"""
 _FORGET = "DELETE FROM kept WHERE key = ? AND ends > ?"
+_DONE = "DELETE FROM webhooks WHERE id = ?"
 _LATER = "UPDATE webhooks SET attempts = ?, due = ? WHERE id = ?"
 
 
@@ -105,10 +106,8 @@ class FiledOutbox:
 
     def done(self, message: Message) -> None:
         """See `Outbox.done`."""
-        self._change(
-            message,
-            lambda db, now: db.execute("DELETE FROM webhooks WHERE id = ?", (message.id,)),
-        )
+        if message.filed:
+            self._change(lambda db, now: db.execute(_DONE, (message.id,)))
 
     def later(self, message: Message, seconds: float) -> None:
         """See `Outbox.later`."""
@@ -116,21 +115,17 @@ class FiledOutbox:
             self._here.later(message, seconds)
             return
         self._change(
-            message,
-            lambda db, now: db.execute(_LATER, (message.attempts, now + seconds, message.id)),
+            lambda db, now: db.execute(_LATER, (message.attempts, now + seconds, message.id))
         )
 
-    def _change(
-        self, message: Message, change: Callable[[sqlite3.Connection, float], object]
-    ) -> None:
+    def _change(self, change: Callable[[sqlite3.Connection, float], object]) -> None:
         def work(db: sqlite3.Connection, now: float) -> None:
             _prepare(db, now)
             change(db, now)
 
         # Where it cannot be had the message is sent again after the lease, and known by its id.
         with suppress(StoreUnavailable):
-            if message.filed:
-                self._store.transaction(work).run()
+            self._store.transaction(work).run()
 
 
 def _prepare(db: sqlite3.Connection, now: float) -> None:

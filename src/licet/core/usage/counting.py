@@ -49,7 +49,9 @@ class Counting:
         Raises:
             LicenseUnavailable: nobody did.
         """
-        store = self._store if self._local is None else self._asked()
+        local, store = self._local, self._store
+        if local is not None and self._monotonic() < self._ask_at:
+            store = local
         try:
             effect = question(store)
             if isinstance(effect, Immediate):
@@ -57,7 +59,7 @@ class Counting:
                 return effect.run(), store
             return (yield effect), store
         except StoreUnavailable as error:
-            if self._local is None or store is self._local:
+            if local is None or store is local:
                 raise LicenseUnavailable(f"store:{error.reason}") from None
             self._lost(error)
             self._ask_at = self._monotonic() + REST
@@ -66,14 +68,6 @@ class Counting:
     def give_back(self, question: Question, store: Store) -> Flow[None]:
         """Have the store that has counted take it back; where it is silent, it stays charged."""
         try:
-            effect = question(store)
-            if isinstance(effect, Immediate):
-                effect.run()
-            else:
-                yield effect
+            yield question(store)
         except StoreUnavailable as error:
             self._kept(error)
-
-    def _asked(self) -> Store:
-        local = self._local
-        return self._store if local is None or self._monotonic() >= self._ask_at else local

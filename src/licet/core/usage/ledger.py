@@ -22,7 +22,7 @@ from licet.core.usage.charge import Charge
 from licet.core.usage.counting import Counting
 from licet.core.usage.latest import Latest
 from licet.core.usage.metering.meter import Meter
-from licet.core.usage.period import present
+from licet.core.usage.period import ROLLING, present
 
 
 def _as_it_is(error: Exception) -> Exception:
@@ -122,10 +122,10 @@ class Ledger:
         maximum = account.maximum(name)
         if maximum == UNLIMITED:
             return Charge(name, 0, None)
-        allowed, made = yield from seats.seat(
-            self._counting, account, name, user, self._ceiling(maximum)
-        )
         per = account.periods.get(name, seats.USUAL)
+        allowed, made = yield from seats.seat(
+            self._counting, account, name, user, ROLLING[per], self._ceiling(maximum)
+        )
         self._check(allowed, made, account, "seat_limit_exceeded", per)
         return made
 

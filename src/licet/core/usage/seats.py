@@ -13,7 +13,6 @@ from licet.core.stores import Key, key
 from licet.core.usage.account import Account
 from licet.core.usage.charge import Charge
 from licet.core.usage.counting import Counting
-from licet.core.usage.period import ROLLING
 from licet.core.usage.quota import PATIENCE
 from licet.core.usage.rates import Rate
 
@@ -22,7 +21,7 @@ USUAL = "month"
 
 
 def seat(
-    counting: Counting, account: Account, name: str, user: str, ceiling: int
+    counting: Counting, account: Account, name: str, user: str, window: float, ceiling: int
 ) -> Flow[tuple[bool, Charge]]:
     """Give `user` a seat if `ceiling` permits it.
 
@@ -31,6 +30,7 @@ def seat(
         account: whose seats.
         name: of the limit.
         user: who, as the application tells its users from one another.
+        window: seconds for which a seat is kept for who does not come again.
         ceiling: how many may be seated.
 
     Returns:
@@ -39,7 +39,7 @@ def seat(
     Raises:
         LicenseUnavailable: that cannot be told.
     """
-    maximum, window = account.maximum(name), ROLLING[account.periods.get(name, USUAL)]
+    maximum = account.maximum(name)
     if ceiling == 0:
         return False, Charge(name, 0, Rate(name, maximum, 0, min(window, PATIENCE), window))
     issuer, license_id = account.issuer, account.license_id

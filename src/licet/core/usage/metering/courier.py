@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from math import inf
 from random import uniform
 
-from licet.core.clock import Clock
+from licet.core.clock import Clock, reading
+from licet.core.documents.exchange import media_type, retry_after
 from licet.core.events.log import Ration
+from licet.core.problem import MEDIA_TYPE
 from licet.core.stores import StoreUnavailable
 from licet.core.transport import Request, Transport, TransportError
 from licet.core.usage.metering.spool import Report, Spool
@@ -24,6 +26,8 @@ logger = logging.getLogger("licet")
 DEADLINE, MAX_ANSWER = 5.0, 64 * 1024
 #: Seconds before the second try, and before any later one at most.
 FIRST, LAST = 1.0, 300.0
+#: The longest that `Retry-After` is honoured, seconds.
+LONGEST_WISH = 3600.0
 #: What a server says of a report that it will never take; 404 too, if it is said by one that
 #: knows licenses and not by one that knows no such address.
 REFUSALS = frozenset({400, 409, 413, 422})
@@ -37,7 +41,7 @@ class Courier:
         credentials: by issuer, what the server knows this application by.
         spool: what there is to send.
         transport: sends it.
-        clock: monotonic time.
+        clock: both clocks.
 
     Attributes:
         sent: how many reports were taken.
@@ -56,7 +60,7 @@ class Courier:
         self.sent = self.refused = self.dropped = 0
         self._url, self._credentials = url, credentials
         self._spool, self._transport = spool, transport
-        self._monotonic = clock.monotonic
+        self._wall, self._monotonic = clock.wall, clock.monotonic
         self._failures, self._not_before = 0, -inf
         self._said = Ration(clock)
 
@@ -96,12 +100,14 @@ class Courier:
                 self._settle(report)
                 self.sent += 1
                 return True
-            described = response.headers.get("content-type", "")
-            if response.status in REFUSALS or (response.status == 404 and "problem" in described):
+            is_described = media_type(response.headers) == MEDIA_TYPE
+            if response.status in REFUSALS or (response.status == 404 and is_described):
                 self._settle(report)
                 self._drop(report, problem)
                 return True
-            wait = _seconds(response.headers.get("retry-after"))
+            # By a clock that says nothing no date is ahead.
+            wall = reading(self._wall) or inf
+            wait = min(retry_after(response.headers, wall) or 0.0, LONGEST_WISH)
         self._fail(report, max(wait, min(FIRST * 2.0**self._failures, LAST)))
         if self._said.withheld("usage.unsent") is not None:
             logger.warning("usage is reported later: %s", problem)
@@ -128,9 +134,3 @@ class Courier:
         if self._said.withheld("usage.refused") is not None:
             text = "a report of usage is refused for good: %s, %d dropped so far"
             logger.warning(text, problem, self.dropped)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return the seconds of a `Retry-After` (RFC 9110, section 10.2.3); 0 for a date."""
-    text = (retry_after or "").strip()
-    return min(float(text), 3600.0) if text.isascii() and text.isdecimal() else 0.0
