@@ -169,7 +169,7 @@ def demo(*arguments: str, few: bool = False) -> Iterator[Demo]:
 
 
 def test_every_scene_agrees_in_every_framework() -> None:
-    """The demo plays 53 scenes in four frameworks on real servers, and all agree.
+    """The demo plays all scenes in four frameworks on real servers, and all agree.
 
     With --serve everything stays up, and the lines printed are answered as the scenes were. The
     keys of its license server are not shown.
@@ -217,6 +217,11 @@ def row_of(told: dict[str, Any]) -> Row:
 def answer_of(told: dict[str, Any]) -> Answer:
     """Return an answer from what was told of it in JSON."""
     return Answer(told["status"], told["code"], tuple(told["fields"]))
+
+
+def test_as_many_scenes_are_promised_as_are_played() -> None:
+    """The README's number is that of the scenes, which those above are."""
+    assert f"plays {len(SCENES)} scenes" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_field_that_is_missing_is_a_disagreement() -> None:

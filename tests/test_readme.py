@@ -24,6 +24,7 @@ from licet import (
     ConstraintViolated,
     Entitlements,
     LicenseInvalid,
+    LicenseUnavailable,
     LimitExceeded,
     events,
     requires_feature,
@@ -34,10 +35,12 @@ from licet.core.events.bus import EVERY_GATE
 from licet.core.keys.jwk import read_jwks
 from licet.core.revocation.statuslist import read_list, read_reference
 from licet.core.settings import Settings
+from licet.core.stores import Store, StoreUnavailable
+from licet.core.stores.memory import MemoryStore
 from licet.core.token import compact
 from licet.core.usage.rates import Rate, rate_fields
 from licet.issuer import Issuer
-from licet.testing import entitled
+from licet.testing import entitled, license_settings, make_license
 from tests import commands, pushed
 from tests.adapters.clients import AsgiClient, WsgiClient
 from tests.adapters.contract import bearer
@@ -212,12 +215,30 @@ def test_the_testing_block() -> None:
     assert len(seen) == 2
 
 
-def test_a_banner_as_shown() -> None:
-    """Django renders it: nothing of a license that holds, and the days that are left in grace."""
+def test_the_testing_block_with_a_client() -> None:
+    """Its tests of views pass with an example application, and with the names as functions."""
+    pytest.importorskip("flask")
+    from example_projects.flask_reports.app import create_app
+
+    client = create_app({"LICET_SETTINGS": Settings(**license_settings())}).test_client()
+    shown: dict[str, Any] = {"export": None}
+    exec(compile(block("from licet.testing"), "README.md", "exec"), shown)  # noqa: S102
+    shown["test_the_report_needs_analytics"](client, make_license)
+    shown["test_the_second_export_is_too_many"](client, make_license)
+
+
+def test_a_banner_as_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django renders it: nothing of a license that holds, and the days that are left in grace.
+
+    The store that counts is not asked for that.
+    """
     pytest.importorskip("django")
     from django.template import Context, Engine
 
     import tests.adapters.django_project  # noqa: F401 - configures Django
+
+    def unreachable(*_: object) -> None:
+        raise StoreUnavailable("unreachable")
 
     engine = Engine(libraries={"licet": "licet.django.templatetags.licet"})
     page = engine.from_string(blocks("html")[0])
@@ -225,6 +246,10 @@ def test_a_banner_as_shown() -> None:
         assert page.render(Context()).strip() == ""
     with entitled(expires_in=-60, grace=86_400, limits={"exports": 10}):
         licet.consume("exports", 9)
+        for operation in Store.__abstractmethods__:
+            monkeypatch.setattr(MemoryStore, operation, unreachable)
+        with pytest.raises(LicenseUnavailable):
+            licet.consume("exports", 0)
         told = page.render(Context()).strip().splitlines()
     assert told == [
         "Your license has ended. Days that are left: 1.",

@@ -11,7 +11,6 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from ipaddress import IPv4Address
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,9 +32,9 @@ from tests.benchmarks.asgi import application
 from tests.benchmarks.harness import Case, Plan, each, each_async, least
 from tests.benchmarks.material import settings, signer
 from tests.benchmarks.rows import Result, Row, made_of
+from tests.core.license_server import AUTHORITY
 from tests.core.loopback import Loopback, reply
 
-AUTHORITY = str(Path(__file__).parents[1] / "core" / "authority.pem")
 HIT = Row(29, "hit, everything told and watched / nothing", 1.05, 1.02)
 LOOK = Row(29, "  beside: one hit in 20 ms looked at, share of the time", 0.01, 0.001)
 MEMORY = Row(30, f"bytes per watched license of {MOST:,}, and what was told of it", 1500, unit=" B")
@@ -55,7 +54,7 @@ def _hits(plan: Plan, stack: ExitStack) -> Iterator[Result]:
     told = {
         "webhook_url": receiver.url,
         "webhook_secret": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        "tls_ca_file": AUTHORITY,
+        "tls_ca_file": str(AUTHORITY),
     }
     token, loop = signer("Ed25519").token(), stack.enter_context(asyncio.Runner()).get_loop()
 

@@ -9,7 +9,6 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,14 +26,20 @@ from tests.benchmarks.asgi import application
 from tests.benchmarks.harness import Case, Plan, each, each_async, least
 from tests.benchmarks.material import settings, signer
 from tests.benchmarks.rows import Result, Row, made_of
+from tests.core.license_server import AUTHORITY
 from tests.core.loopback import Loopback, reply
 from tests.core.redis_server import BINARY, RedisServer
 
 LIMIT = 10**9
 #: Nobody listens there, and nothing is sent as long as nothing is used.
-TOLD = {"usage_url": "http://127.0.0.1:9/usage", "validation_credentials": "lvk_bench"}
-AUTHORITY = str(Path(__file__).parents[1] / "core" / "authority.pem")
+TOLD = {
+    "usage_url": "http://127.0.0.1:9/usage",
+    "validation_credentials": "lvk_bench",
+    "tls_ca_file": str(AUTHORITY),
+}
 TRIP, GOAL = "consumes / bare round trip", 1.3
+#: What the store counts by itself.
+PLACE = key("bench", "calls")
 
 
 def run(plan: Plan) -> Iterator[Result]:
@@ -64,7 +69,7 @@ def _requests(plan: Plan, token: bytes, loop: asyncio.AbstractEventLoop) -> Iter
     """Measure what `consumes` adds to a request, on `memory://`."""
     ours = settings()
     with Loopback(lambda request: reply(204)) as vendor:
-        told = settings(**TOLD | {"usage_url": vendor.url, "tls_ca_file": AUTHORITY})
+        told = settings(**TOLD | {"usage_url": vendor.url})
         cases = []
         for name, options, decorate in (
             ("plain", ours, lambda view: view),
@@ -79,7 +84,9 @@ def _requests(plan: Plan, token: bytes, loop: asyncio.AbstractEventLoop) -> Iter
             wsgi = WsgiMiddleware(decorate(_page), options)
             assert requests.asgi_status(app, requests.scope(token), loop) == 200
             assert requests.wsgi_status(wsgi, requests.environ(token)) == 200
-            scopes, environs = (requests.many(one, token) for one in _MADE)
+            scopes, environs = (
+                requests.many(made, token) for made in (requests.scope, requests.environ)
+            )
             cases += [
                 Case(f"Starlette {name}", scopes, each_async(requests.asgi(app), loop)),
                 Case(f"WSGI {name}", environs, each(requests.wsgi(wsgi))),
@@ -93,13 +100,10 @@ def _requests(plan: Plan, token: bytes, loop: asyncio.AbstractEventLoop) -> Iter
             yield Result(Row(19, what, unit=" µs"), one - plain, made_of(plain=plain, charged=one))
 
 
-_MADE = (requests.scope, requests.environ)
-
-
 def _hits(plan: Plan, token: bytes, loop: asyncio.AbstractEventLoop) -> Iterator[Result]:
     """Measure what it adds to a hit that consumes nothing that the vendor would be told."""
     cases = []
-    for name, options in (("silent", {}), ("told", TOLD | {"tls_ca_file": AUTHORITY})):
+    for name, options in (("silent", {}), ("told", TOLD)):
         app = application(Middleware(LicenseMiddleware, settings(**options)))
         assert requests.asgi_status(app, requests.scope(token), loop) == 200
         inputs = requests.many(requests.scope, token)
@@ -149,7 +153,4 @@ def _round_trips(
 
 
 def _count(store: Store) -> Any:
-    return store.increment(_PLACE, 1, LIMIT, 3600.0)
-
-
-_PLACE = key("bench", "calls")
+    return store.increment(PLACE, 1, LIMIT, 3600.0)

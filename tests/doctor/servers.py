@@ -33,19 +33,15 @@ def health(request: Request, status: int) -> bytes:
     return confirming(request, served())
 
 
-def asked(ward: Ward, url: str, **settings: object) -> Said:
+def named(ward: Ward, url: str, **settings: object) -> Said:
+    """Have an address looked at by the settings of an application that names it."""
+    application = {"issuer": ISSUER_NAME, "audience": AUDIENCE, "jwks_url": ward.serve(served())}
+    return ward.by_environment(url, {**application, **settings})
+
+
+def asked(ward: Ward, url: str) -> Said:
     """Have the endpoint of questions looked at."""
-    return ward.by_environment(
-        url,
-        {
-            "issuer": ISSUER_NAME,
-            "audience": AUDIENCE,
-            "jwks_url": ward.serve(served()),
-            "validation_url": url,
-            "validation_credentials": KEY,
-            **settings,
-        },
-    )
+    return named(ward, url, validation_url=url, validation_credentials=KEY)
 
 
 def guarded(known: str) -> Any:
@@ -85,17 +81,7 @@ def nobody_to_tell(ward: Ward) -> Said:
 def telling(ward: Ward, status: int) -> Said:
     """Have the address looked at that events go to."""
     url = ward.serve(reply(status), "/CANARY")
-    secret = "whsec_" + "A" * 32
-    return ward.by_environment(
-        url,
-        {
-            "issuer": ISSUER_NAME,
-            "audience": AUDIENCE,
-            "jwks_url": ward.serve(served()),
-            "webhook_url": url,
-            "webhook_secret": secret,
-        },
-    )
+    return named(ward, url, webhook_url=url, webhook_secret="whsec_" + "A" * 32)
 
 
 # -- settings --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from licet.cli import findings
 from tests.core.loopback import Request, reply
 from tests.doctor.licenses import with_claims
-from tests.doctor.servers import telling
+from tests.doctor.servers import KEY, named, telling
 from tests.doctor.ward import APPLICATION, Ward, codes, found, good, now
 from tests.licenses import AUDIENCE, ISSUER_NAME, license_token
 
@@ -118,7 +118,8 @@ def test_a_trial_is_told_from_others(ward: Ward) -> None:
 
 def test_what_is_not_limited_needs_no_store(ward: Ward) -> None:
     """Nor does a license whose limits are counted where all workers see them."""
-    free = with_claims(ward, limits={"exports": "unlimited"})
+    uncounted = {"exports": "unlimited", "rows": {"max": "unlimited", "per": "day"}, "seats": 0}
+    free = with_claims(ward, limits=uncounted)
     shared = with_claims(ward, "--set", f"store=sqlite:///{ward.directory}/licet.db")
     for said in (free, shared):
         assert "license_needs_store" not in codes(said)
@@ -127,16 +128,12 @@ def test_what_is_not_limited_needs_no_store(ward: Ward) -> None:
 def test_where_use_is_reported_our_key_is_told(ward: Ward) -> None:
     """The endpoint takes the key of the questions, and is looked at in the same way."""
     url = ward.serve(reply(401), "/usage")
-    said = ward.by_environment(
+    said = named(
+        ward,
         url,
-        {
-            "issuer": ISSUER_NAME,
-            "audience": AUDIENCE,
-            "jwks_url": ward.serve(good),
-            "validation_url": ward.serve(reply(405), "/validate"),
-            "usage_url": url,
-            "validation_credentials": "lvk_CANARY",
-        },
+        validation_url=ward.serve(reply(405), "/validate"),
+        usage_url=url,
+        validation_credentials=KEY,
     )
     assert "credentials_refused" in codes(said)
     assert "CANARY" not in said.out + said.err

@@ -8,6 +8,7 @@ from typing import Any
 from licet.cli.doctor.finding import Finding, Kind
 from licet.cli.remedies import explain
 from licet.core.errors import LicenseError, LicenseInvalid
+from licet.core.grants import UNLIMITED
 from licet.core.grants.reading import read_terms
 from licet.core.revocation.lists import own_origins
 from licet.core.revocation.statuslist import StatusReference, read_reference
@@ -93,11 +94,13 @@ def _domains(value: Any, settings: Settings) -> Iterator[Finding]:
 
 
 def _limits(value: Any, settings: Settings) -> Iterator[Finding]:
-    if settings.store == "memory://" and isinstance(value, dict):
-        counted = [name for name, limit in value.items() if limit != "unlimited"]
-        if counted:
-            names = ", ".join(counted)
-            yield STORE(f"it limits {names}, and each worker counts by itself (store is memory://)")
+    try:
+        limits = read_terms({"limits": value}).limits
+    except LicenseInvalid:
+        return  # Found before.
+    counted = ", ".join(name for name, limit in limits.items() if 0 < limit < UNLIMITED)
+    if counted and settings.store == "memory://":
+        yield STORE(f"it limits {counted}, and each worker counts by itself (store is memory://)")
 
 
 _NEEDS: dict[tuple[str, ...], Callable[[Any, Settings], Iterator[Finding]]] = {

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from licet.core.errors import LicetError
+from licet.core.standard_webhooks import key_of
 from licet.server import audit
 from licet.server.signing.vault import UnsealError, Vault
 from licet.server.storage.database import Database
@@ -178,7 +179,7 @@ def is_secret(secret: str) -> bool:
     if not secret.startswith(_PREFIX):
         return False
     try:
-        return 24 <= len(base64.b64decode(secret.removeprefix(_PREFIX), validate=True)) <= 64
+        return 24 <= len(key_of(secret)) <= 64
     except ValueError:
         return False
 
