@@ -127,13 +127,13 @@ def _issuer(arguments: argparse.Namespace) -> Issuer:
 def _publish(jwks: dict[str, Any], path: Path, keyfile: Path) -> None:
     """Write the public key set, whole or not at all, and over nothing but another one."""
     remedy = "name another file for --jwks"
-    from licet.issuer import signing
+    from licet.core import files
 
     try:
         if path.exists() and (path.samefile(keyfile) or not _is_key_set(path)):
             raise Failed(f"{path} is no public key set and is not overwritten", remedy)
         # Anybody may read it, but for what the umask takes.
-        signing.replace(path, json.dumps(jwks, indent=1) + "\n", 0o666)
+        files.replace(path, f"{json.dumps(jwks, indent=1)}\n".encode(), 0o666)
     except (OSError, ValueError) as error:
         raise Failed(f"{path} cannot be written ({why(error)})", remedy) from None
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
+from licet.core import files
 from licet.core.errors import LicetError
 from licet.core.token import base64url
 
@@ -129,39 +127,7 @@ def write(path: str | os.PathLike[str], issuer: str, keys: Sequence[SigningKey])
         OSError: it cannot be written.
     """
     document = {"issuer": issuer, "keys": [key.private_jwk() for key in keys]}
-    replace(Path(path), json.dumps(document, indent=1), 0o600)
-
-
-def replace(target: Path, text: str, mode: int) -> None:
-    """Write ASCII to `target`, whole or not at all; a link there is replaced, not followed.
-
-    Args:
-        target: where.
-        text: what.
-        mode: of the file, from its first moment: before a later chmod, others could open it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
-    if os.name == "posix":
-        # The name too: a new key that a crash loses voids every license it has signed.
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    files.replace(path, json.dumps(document, indent=1).encode())
 
 
 def contents(path: str | os.PathLike[str], most: int = -1) -> bytes:

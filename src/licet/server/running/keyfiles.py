@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from licet.issuer.signing import ExposedError, contents, replace
+from licet.core import files
+from licet.issuer.signing import ExposedError, contents
 from licet.server.access.apikeys import ApiKeys, Kind
 from licet.server.errors import ServerError
 
@@ -127,7 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        replace(path, text, 0o600)
+        files.replace(path, text.encode("ascii"))
     except OSError as error:
         raise ServerError(
             f"{path} cannot be written ({error.strerror})", "let this user write there"
