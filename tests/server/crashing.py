@@ -115,7 +115,7 @@ def child(data: Path, place: str, act: Act, last: int) -> NoReturn:
         return connection
 
     database._connect = connected
-    for owner, name in ((os, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+    for owner, name in ((os, "open"), (os, "fsync"), (os, "replace"), (Path, "unlink")):
         steps.before(owner, name)
     act(data, place, steps.count)
     os._exit(_DONE)
