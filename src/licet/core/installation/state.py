@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import sqlite3
 import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -20,10 +19,12 @@ from licet.core.clock import Clock
 from licet.core.errors import ConfigError
 from licet.core.flow import Effect, Flow
 from licet.core.forks import Locked
-from licet.core.stores import Key, News, StoreUnavailable, open_store, statements
+from licet.core.stores import Key, News, StoreUnavailable, open_store
 from licet.core.stores.effects import Decision
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from licet.core.stores.sqlite import SQLiteStore
 
 T = TypeVar("T")
@@ -110,6 +111,9 @@ class State(Locked):
         yield self._store.put(key, _sealed(key, value, self._place()), ttl)
 
     def _change(self, key: Key, change: Callable[[bytes | None], bytes], ttl: float) -> Flow[bytes]:
+        # Here, because most processes keep no state and need no SQLite.
+        from licet.core.stores import statements
+
         place = self._place()
         # Told behind the transaction: whoever hears of it may want something of this state.
         troubles: list[str] = []

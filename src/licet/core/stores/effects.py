@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,6 +13,9 @@ from anyio.lowlevel import RunVar, checkpoint_if_cancelled, current_token
 from licet.core import flow
 from licet.core.flow import Flow
 from licet.core.stores.interface import PATIENCE, StoreUnavailable
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -101,6 +103,9 @@ async def wholly(work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[Non
     Raises:
         Exception: whatever the work lets out.
     """
+    # Here and below, because threads need none of it.
+    import asyncio
+
     token = current_token()
     loop: Any = getattr(token, "native_token", token)
     if not isinstance(loop, asyncio.AbstractEventLoop):
@@ -128,6 +133,8 @@ async def wholly(work: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[Non
 
 
 async def _undone(task: asyncio.Task[T], undo: Callable[[T], Awaitable[None]]) -> None:
+    import asyncio
+
     await asyncio.wait([task])
     if not task.cancelled() and task.exception() is None:
         await undo(task.result())
