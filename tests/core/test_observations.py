@@ -14,7 +14,7 @@ import pytest
 
 from licet import LicenseError, PossessionInvalid, Settings
 from licet.core import flow
-from licet.core.admissions import SAMPLE
+from licet.core.admissions import NEW, SAMPLE
 from licet.core.events import incidents, observations
 from licet.core.events.anomaly import HOUR, MANY, MINUTE, PLACES, UNKNOWN, Habits
 from licet.core.events.bus import GateBus
@@ -175,6 +175,39 @@ def test_of_two_that_come_at_once_one_is_looked_at() -> None:
     assert world.ask(token) == "admitted"
     [habits] = world.gate._observations._licenses.values()
     assert habits.count == 1 + 100
+
+
+def test_a_remembered_license_is_looked_at_as_rarely_whichever_way_it_comes() -> None:
+    """One in a cookie takes the longer way, and each request of it counts once all the same."""
+    world = World(sources=("cookie:license",))
+    facts = Presented(lines={"cookie": [f"license={token_of(world.hands)}"]})
+    flow.run(world.gate.decide(facts))
+    world.hands.advance(NEW)
+    [habits] = world.gate._observations._licenses.values()
+    for _ in range(100):
+        flow.run(world.gate.decide(facts))
+    assert habits.count == 1 + 1
+    world.hands.advance(SAMPLE)
+    flow.run(world.gate.decide(facts))
+    assert habits.count == 1 + 1 + 100 == world.gate.admitted()
+
+
+def test_what_no_hit_is_owed_for_is_looked_at_as_rarely() -> None:
+    """A license that a server vouched for at one domain is remembered, and not by the gate."""
+    world = World()
+    token = token_of(world.hands)
+    assert world.ask(token) == "decided"
+    grant = world.gate.recall(token.encode())
+    assert grant is not None
+    [habits] = world.gate._observations._licenses.values()
+    world.hands.advance(NEW)
+    for _ in range(100):
+        world.gate._admissions.admitted(grant, Presented())
+    assert habits.count == 1 + 1 + 1
+    world.hands.advance(SAMPLE)
+    world.gate._admissions.admitted(grant, Presented())
+    assert habits.count == 1 + 1 + 1 + 100 == world.gate.admitted()
+    assert grant.free
 
 
 def test_a_license_in_use_is_told_of_once_a_minute() -> None:

@@ -15,6 +15,8 @@ from licet.core.request.facts import RequestFacts
 
 #: Seconds between two requests that are looked at although all that they need is remembered.
 SAMPLE = 0.02
+#: Seconds after its judgement in which a license is looked at with each request that comes by.
+NEW = 1.0
 
 
 class Admissions(Locked):
@@ -36,7 +38,7 @@ class Admissions(Locked):
         self, grants: GrantCache, clock: Clock, observer: Observer, observations: Observations
     ) -> None:
         super().__init__()
-        self._grants, self._wall = grants, clock.wall
+        self._grants, self._wall, self._monotonic = grants, clock.wall, clock.monotonic
         self._observer, self._observations = observer, observations
         self.due = self._sampled = 0
         self.sample_at = clock.monotonic() + SAMPLE
@@ -58,15 +60,23 @@ class Admissions(Locked):
         self._refused += 1
 
     def admitted(self, grant: Grant, facts: RequestFacts) -> None:
-        """Take note of a request that was judged, and is let in."""
+        """Take note of a request that was judged, perhaps by what is remembered, and is let in."""
+        now = self._monotonic()
+        if now >= self.sample_at:
+            self.sample(grant, now)
         self._judged += 1
-        self.notice(grant, facts)
+        if self.due or not grant.since <= self._wall() - NEW:
+            self.notice(grant, facts)
 
     def notice(self, grant: Grant, facts: RequestFacts) -> None:
-        """Have a request looked at that is let in; it stands for all since the last one."""
+        """Have a request looked at that is let in; where one was due, it stands for all of them."""
         with self.lock:
             self._free_again()
-            times, self.due = max(self.due, 1), 0
+            times, self.due = self.due, 0
+            if not times:
+                # For itself alone, and not once more in the next sample.
+                times = 1
+                self._sampled += 1
         self._observations.admitted(grant, self._observer.of(facts, self._wall()), times)
 
     def sample(self, grant: Grant, now: float) -> None:
@@ -77,7 +87,8 @@ class Admissions(Locked):
                 `free`, so that the request comes by.
             now: monotonic seconds.
         """
-        hits = self._grants.hits + 1
+        # With the one at hand, which is counted when it is let in.
+        count = self.count + 1
         with self.lock:
             if now < self.sample_at:
                 # Another thread came first, and has it looked at already.
@@ -86,7 +97,7 @@ class Admissions(Locked):
             if grant.free:
                 self._held_up, grant.free = grant, False
             self.sample_at = now + SAMPLE
-            self.due, self._sampled = hits - self._sampled, hits
+            self.due, self._sampled = max(count - self._sampled, 1), count
 
     def _free_again(self) -> None:
         if self._held_up is not None:

@@ -62,7 +62,7 @@ class Judge:
         self._leeway = settings.leeway
         self._https_only = settings.require_https
         self._wall, self._now = clock.wall, clock.now
-        self.course, self.sighted = course, sighted
+        self._course, self.sighted = course, sighted
 
     def verify(self, credential: bytes, at: float | None = None) -> Flow[Grant]:
         """Return what the license token `credential` grants.
@@ -118,7 +118,7 @@ class Judge:
             yield from self._remember(self.sighted, claims, terms, now)
         return self._grant(
             claims,
-            self.course.at(claims, terms, now),
+            self._course.at(claims, terms, now),
             since=now,
             until=min(now + self._max_age, snapshot.stale_until),
             keys=keys,
@@ -129,7 +129,7 @@ class Judge:
 
     def _remember(self, sighted: Sighted, claims: Claims, terms: Terms, now: float) -> Flow[None]:
         """Have the course know whether a license in grace has earned that."""
-        if 0 <= now - claims.expires_at < self.course.grace(claims, terms):
+        if 0 <= now - claims.expires_at < self._course.grace(claims, terms):
             yield from sighted.recall(claims.issuer, claims.license_id)
 
     def _grant(
@@ -197,5 +197,5 @@ class Judge:
         now = self._now()
         if self.sighted is not None:
             yield from self._remember(self.sighted, claims, terms, now)
-        stands = (self.course.past if ended else self.course.at)(claims, terms, now)
+        stands = (self._course.past if ended else self._course.at)(claims, terms, now)
         return self._grant(claims, stands, since=now, until=-inf, wall=self._wall)

@@ -144,8 +144,7 @@ class Judgements:
         forgotten = self.grants.forgotten
         if self.arbiter is None or len(credential) > self._max_size:
             grant = yield from self._judge.verify(credential)
-            if not self._standing.admits(grant):
-                yield from self._standing.check(grant)
+            yield from self._standing.check(grant)
         else:
             # Of what no clock could judge, nobody is asked.
             self._clock.now()

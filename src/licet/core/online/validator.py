@@ -154,11 +154,10 @@ class Validator:
         yes = self._memory.yes(case, now)
         if yes is None:
             return None
-        failed = self._memory.failed(case)
         age = yes.age(now)
-        if age >= yes.fresh_for and not failed:
-            return None
-        if age >= DUE * yes.fresh_for and not failed:
+        if age >= DUE * yes.fresh_for and not self._memory.failed(case):
+            if age >= yes.fresh_for:
+                return None
             self.ask_behind(presented)
         if yes.anywhere:
             # The gate remembers it until it is to be asked for anew.

@@ -214,13 +214,15 @@ class Standing(Locked):
 
     # -- in full ---------------------------------------------------------------------------------
 
-    def admits(self, grant: Grant) -> bool:
+    def _admits(self, grant: Grant) -> bool:
         """Return whether a license that was just judged stands, as most do: nothing is to be read.
 
         Where it is not, `check` finds out.
         """
         # Before anything is looked at, as in `objection`.
         revision, withdrawals = self.revision, self.withdrawals
+        if self.time is not None and self.time.objection() is not None:
+            return False
         if grant.listing is not None or not withdrawals.silent_about(grant):
             return False
         grant.revision = revision
@@ -234,6 +236,8 @@ class Standing(Locked):
             LicenseInvalid: its status list does not say what it has to.
             LicenseUnavailable: that cannot be told.
         """
+        if self._admits(grant):
+            return
         subject = _subject(grant)
         listing = grant.listing
         listed = None if listing is None else (yield from listing.document.find())
